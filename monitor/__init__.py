@@ -1,0 +1,1 @@
+"""Whether KubeArmor's policies are in force on the containers of a Kubernetes cluster."""

@@ -1,0 +1,1 @@
+"""What the command line offers: each a thin caller of the rest."""

@@ -1,0 +1,1 @@
+"""The judgement: pure, without IO, clock or event loop."""

@@ -1,0 +1,299 @@
+"""What the core is told (observations) and what it answers (announcements).
+
+All values are frozen. Instants are Unix seconds (float, UTC). An interval is `(earliest, latest)`.
+Container ids are the bare hex digits, without the runtime's prefix.
+"""
+
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from monitor.core.facts import Fact
+from monitor.core.kubernetes import Object, Resource
+
+Interval: TypeAlias = tuple[float, float]
+Verdict: TypeAlias = Literal[
+    "pending", "covered", "gap", "lost", "exempt", "unsupported", "unknown", "excess", "unpoliced"
+]
+Grade: TypeAlias = Literal["proven", "applied", "inferred"]
+
+
+# --- observations ---------------------------------------------------------------------------
+
+
+class SourceUp(Struct, frozen=True, gc=False):
+    """A source can be read; precedes its list or its backlog. Names: design, traces."""
+
+    name: str
+    reason: str = ""
+
+
+class SourceDown(Struct, frozen=True, gc=False):
+    """A source cannot be read any more: what happens there from now on goes unseen."""
+
+    name: str
+    reason: str = ""
+
+
+class Listed(Struct, frozen=True):
+    """All objects of a resource: what is missing was deleted."""
+
+    resource: Resource
+    items: tuple[Object, ...]
+
+
+class Changed(Struct, frozen=True):
+    """One watch event."""
+
+    resource: Resource
+    type: Literal["ADDED", "MODIFIED", "DELETED"]
+    object: Object
+
+
+class DaemonLine(Struct, frozen=True):
+    """A line of a daemon's output.
+
+    `stamp` is the kubelet's time of the line, strictly rising per (pod_uid, restart, container);
+    `daemon_stamp` the daemon's own, which does go back; None where the line has none.
+    """
+
+    node: str
+    pod: str
+    pod_uid: str
+    restart: int
+    container: str
+    stamp: float
+    daemon_stamp: float | None
+    fact: Fact
+
+
+class Alert(Struct, frozen=True):
+    """A policy match (or a throttling notice) as KubeArmor's feed reports it (dossier 4)."""
+
+    via: str
+    host_name: str
+    namespace: str
+    pod: str
+    container_id: str
+    container: str
+    policy: str
+    type: str
+    operation: str
+    source: str
+    resource: str
+    data: str
+    action: str
+    result: str
+    enforcer: str
+    release: str
+    updated: float
+    dropping_seconds: int = 0
+
+
+class Log(Struct, frozen=True):
+    """An event that no policy matched."""
+
+    via: str
+    host_name: str
+    namespace: str
+    pod: str
+    container_id: str
+    container: str
+    type: str
+    operation: str
+    source: str
+    resource: str
+    data: str
+    result: str
+    updated: float
+
+
+class Message(Struct, frozen=True):
+    """A line of a daemon's output as its message feed repeats it (only where debug is on)."""
+
+    via: str
+    host_name: str
+    host_ip: str
+    updated: float
+    fact: Fact
+
+
+Observation: TypeAlias = SourceUp | SourceDown | Listed | Changed | DaemonLine | Alert | Log | Message
+
+
+# --- announcements --------------------------------------------------------------------------
+
+
+class PolicyReference(Struct, frozen=True, gc=False, omit_defaults=False):
+    kind: str
+    namespace: str
+    name: str
+    generation: int
+
+
+class PairState(Struct, frozen=True, rename="camel"):
+    """A policy as it stands on one container."""
+
+    kind: str
+    namespace: str
+    name: str
+    generation: int
+    expected: bool
+    predicted: bool | None
+    verdict: Verdict
+    grade: Grade | None = None
+    cause: str | None = None
+    since: Interval | None = None
+    delay_seconds: Interval | None = None
+    rules_without_kernel_form: int = 0
+
+
+class ContainerCoverage(Struct, frozen=True, rename="camel"):
+    node: str
+    namespace: str
+    pod: str
+    pod_uid: str
+    container: str
+    container_id: str
+    kind: str
+    verdict: Verdict
+    cause: str | None
+    policies: tuple[PairState, ...]
+    exposure_seconds: Interval
+
+
+class NodeCoverage(Struct, frozen=True, rename="camel"):
+    node: str
+    daemon: dict[str, Any] | None
+    release: str | None
+    enforcer: str | None
+    clock_offset_seconds: Interval | None
+    verdict: Verdict
+    cause: str | None
+    policies: tuple[PairState, ...] = ()
+
+
+class Gap(Struct, frozen=True, rename="camel"):
+    """One opening of one container; a better cause or its end is an update of the same gap."""
+
+    id: str
+    state: Literal["open", "closed", "withdrawn"]
+    verdict: Literal["gap", "lost"]
+    cause: str
+    incident: str
+    node: str
+    namespace: str
+    pod: str
+    container: str
+    container_id: str
+    policies: tuple[PolicyReference, ...]
+    since: Interval
+    until: Interval | None
+
+
+class Incident(Struct, frozen=True, rename="camel"):
+    id: str
+    state: Literal["open", "closed"]
+    cause: str
+    scope: str
+    release: str | None
+    containers: int
+    since: Interval
+    until: Interval | None
+    remedy: str
+
+
+class Finding(Struct, frozen=True, rename="camel"):
+    """Something to know that is no gap."""
+
+    id: str
+    state: Literal["open", "closed"]
+    code: str
+    kind: Literal["over-coverage", "intent", "suspicion"]
+    subject: str
+    since: Interval
+    detail: str
+    remedy: str
+
+
+class ContainerTiming(Struct, frozen=True, rename="camel"):
+    """When the last expected policy of a container was applied; stages in seconds."""
+
+    container_id: str
+    node: str
+    namespace: str
+    pod: str
+    container: str
+    policies: tuple[PolicyReference, ...]
+    applied: Interval
+    protection_delay_seconds: Interval | None
+    recovery_delay_seconds: Interval | None
+    exposure_seconds: Interval
+    stages: dict[str, Interval]
+
+
+class PolicyTiming(Struct, frozen=True, rename="camel"):
+    """When a revision became known to one node's daemon, or (node empty) to all of them."""
+
+    policy: PolicyReference
+    node: str
+    changed: Interval
+    known: Interval
+    propagation_seconds: Interval
+    written: Interval | None
+
+
+class ContainerGone(Struct, frozen=True, gc=False, rename="camel"):
+    """The container no longer runs: its coverage is withdrawn from the latest-state topic."""
+
+    pod_uid: str
+    container: str
+    container_id: str
+
+
+class SourceState(Struct, frozen=True, rename="camel"):
+    name: str
+    state: Literal["up", "down"]
+    reason: str
+    since: float
+    outages: tuple[tuple[float, float | None], ...] = ()
+
+
+Announcement: TypeAlias = (
+    Gap | Incident | Finding | ContainerTiming | PolicyTiming | ContainerCoverage | ContainerGone | SourceState
+)
+
+
+class Report(Struct, frozen=True, rename="camel"):
+    """The state of the world as the core judges it at one instant."""
+
+    at: float
+    cluster: str
+    containers: tuple[ContainerCoverage, ...]
+    nodes: tuple[NodeCoverage, ...]
+    gaps: tuple[Gap, ...]
+    incidents: tuple[Incident, ...]
+    findings: tuple[Finding, ...]
+    sources: tuple[SourceState, ...]
+
+
+class Statistics(Struct, frozen=True):
+    """Plain numbers for the metrics; keys are label values."""
+
+    coverage_containers: dict[str, int]
+    gaps_open: dict[str, int]
+    gaps_total: dict[str, int]
+    gaps_withdrawn: int
+    incidents_open: dict[str, int]
+    findings_open: dict[str, int]
+    sources: dict[tuple[str, str], int]
+    source_outage_seconds: dict[str, float]
+    source_last_event: dict[str, float]
+    observations: dict[str, int]
+    rejected: dict[tuple[str, str], int]
+    unrecognised_lines: dict[str, int]
+    exposed_container_seconds: float
+    termination_exposure_seconds: float
+    pending_ages: tuple[float, ...]
+    containers: int
+    pairs: int

@@ -1,0 +1,1 @@
+"""Translation between what peers send and what the core understands."""

@@ -1,0 +1,1 @@
+"""Generated from proto/ by requirements/generate-stubs: do not edit."""
