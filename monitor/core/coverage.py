@@ -1,10 +1,54 @@
-"""The judgement over time: what is observed goes in, what is decided comes out."""
+"""The judgement over time: what is observed goes in, what is decided comes out.
+
+`Coverage` hands each observation to the world it keeps, lets the containers that it may concern be
+judged anew from the facts alone, and announces what differs from before. Nothing here reads a clock:
+time comes in, and `next_deadline` says when time alone can change a verdict.
+"""
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
-from monitor.core.model import Announcement, Observation, Report, Statistics
+from monitor.core import facts
+from monitor.core.alerts import contradicted_by, proven_by
+from monitor.core.bench import Bench, SourceSight
+from monitor.core.deadlines import Deadlines
+from monitor.core.evidence import Incarnation
+from monitor.core.gaps import Ledger
+from monitor.core.instants import difference
+from monitor.core.judgement import Limits
+from monitor.core.model import (
+    Alert,
+    Announcement,
+    Changed,
+    DaemonLine,
+    Listed,
+    Log,
+    Observation,
+    PolicyTiming,
+    Report,
+    SourceDown,
+    SourceState,
+    SourceUp,
+    Statistics,
+)
+from monitor.core.nodes import NodeState
+from monitor.core.policies import CONTAINER_KINDS
+from monitor.core.world import World
+
+EVERYTHING: Final = "*"
+NODE_FACTS: Final = (
+    facts.LifecycleReported,
+    facts.PolicyLearned,
+    facts.PolicyRejected,
+    facts.EnforcerReported,
+    facts.ContainerSourceReported,
+    facts.ReleaseReported,
+    facts.ConfigurationReported,
+    facts.NamespaceConfigured,
+    facts.WatchReported,
+)
 
 
 class Settings(Struct, frozen=True):
@@ -15,20 +59,215 @@ class Settings(Struct, frozen=True):
     grace_limit: float = 120.0
     start_assumed: float = 60.0
     incident_hold: float = 60.0
-    clock_error: float = 1.0
 
 
 class Coverage:
     """`started` is when observation began: every source is blind from then to its first `up`."""
 
-    def __init__(self, *, settings: Settings, started: float) -> None: ...
+    def __init__(self, *, settings: Settings, started: float) -> None:
+        self._settings = settings
+        self._now = started
+        self._world = World(started=started)
+        self._deadlines = Deadlines()
+        self._ledger = Ledger(
+            cluster=settings.cluster, grace=settings.grace, hold=settings.incident_hold
+        )
+        self._bench = Bench(
+            world=self._world,
+            ledger=self._ledger,
+            deadlines=self._deadlines,
+            limits=Limits(
+                grace=settings.grace,
+                grace_limit=settings.grace_limit,
+                start_assumed=settings.start_assumed,
+            ),
+            began=started,
+        )
+        self._observed: dict[str, int] = {}
+        self._unrecognised: dict[str, int] = {}
+        self._announced: list[Announcement] = []
 
-    def observe(self, observation: Observation, now: float) -> Sequence[Announcement]: ...
+    # --- in -------------------------------------------------------------------------------------
 
-    def tick(self, now: float) -> Sequence[Announcement]: ...
+    def observe(self, observation: Observation, now: float) -> Sequence[Announcement]:
+        """Take one observation; return what it decides, in the order to be published."""
+        self._now = max(self._now, now)
+        name = type(observation).__name__
+        self._observed[name] = self._observed.get(name, 0) + 1
+        if isinstance(observation, DaemonLine):
+            self._line(observation, at=now)
+        elif isinstance(observation, Changed):
+            self._world.sources.get(f"kubernetes/{observation.resource}").last_event = now
+            self._world.change(observation.resource, observation.type, observation.object, at=now)
+        elif isinstance(observation, Listed):
+            self._world.sources.get(f"kubernetes/{observation.resource}").last_event = now
+            self._world.list(observation.resource, observation.items, at=now)
+        elif isinstance(observation, Alert):
+            self._alert(observation, at=now)
+        elif isinstance(observation, Log):
+            self._log(observation, at=now)
+        elif isinstance(observation, SourceUp | SourceDown):
+            self._source(observation, at=now)
+        return self._decide()
 
-    def next_deadline(self) -> float | None: ...
+    def tick(self, now: float) -> Sequence[Announcement]:
+        """Let time pass; afterwards `next_deadline()` is later than `now`."""
+        self._now = max(self._now, now)
+        for subject in self._deadlines.due(self._now):
+            self._mark(subject)
+        return self._decide()
 
-    def statistics(self, now: float) -> Statistics: ...
+    def next_deadline(self) -> float | None:
+        """When time alone may change a verdict; None for never."""
+        return self._deadlines.next()
 
-    def report(self, at: float) -> Report: ...
+    # --- sources --------------------------------------------------------------------------------
+
+    def _source(self, observation: SourceUp | SourceDown, *, at: float) -> None:
+        name, reason = observation.name, observation.reason
+        kind, _, subject = name.partition("/")
+        source = self._world.sources.get(name)
+        before = source.up
+        if kind == "text":
+            node = self._world.node(subject)
+            if isinstance(observation, SourceUp):
+                node.text_up(at=at, reason=reason)
+            else:
+                node.text_down(at=at, reason=reason)
+            self._world.mark_node(node)
+        elif isinstance(observation, SourceUp):
+            source.rise(at=at, reason=reason)
+        else:
+            source.fall(at=at, reason=reason)
+        if kind == "kubernetes" and source.up != before:
+            self._world.mark_all()
+            if not source.up:
+                self._deadlines.put(EVERYTHING, at + self._settings.grace)
+        if source.up != before:
+            self._announced.append(source.state())
+
+    # --- the daemons' output --------------------------------------------------------------------
+
+    def _line(self, line: DaemonLine, *, at: float) -> None:
+        node = self._world.node(line.node)
+        node.text.last_event = at
+        was_unresolved = node.unresolved is not None
+        read = node.read(line, at=at)
+        if read is None:
+            if was_unresolved:
+                self._world.mark_node(node)
+            return
+        incarnation, subject = read
+        if isinstance(line.fact, facts.Unrecognised):
+            release = node.release(incarnation) or "unknown"
+            self._unrecognised[release] = self._unrecognised.get(release, 0) + 1
+        if subject is not None:
+            self._mark_container(subject)
+        elif isinstance(line.fact, NODE_FACTS) or was_unresolved or incarnation.lines == 1:
+            self._world.mark_node(node)
+        elif isinstance(line.fact, facts.PodSeen):
+            self._mark_pod(line.fact)
+        if isinstance(line.fact, facts.PolicyLearned):
+            self._policy_learned(node, incarnation, line, at=at)
+
+    def _mark_container(self, identity: str) -> None:
+        known = self._world.by_short_id.get(identity[:12])
+        if known is not None:
+            self._world.dirty[known] = None
+
+    def _mark_pod(self, fact: facts.PodSeen) -> None:
+        pod = self._world.pods_by_key.get((fact.namespace, fact.name))
+        for container in pod.containers.values() if pod else ():
+            if container.uncovered:
+                self._world.dirty[container.id] = None
+
+    def _policy_learned(
+        self, node: NodeState, incarnation: Incarnation, line: DaemonLine, *, at: float
+    ) -> None:
+        """Time the propagation of a revision to this node's daemon."""
+        fact = line.fact
+        assert isinstance(fact, facts.PolicyLearned)
+        policy = self._world.policies.get((fact.kind, fact.namespace, fact.name))
+        if policy is None or policy.kind not in CONTAINER_KINDS:
+            return
+        node.caused(by=policy.events[0].at, stamp=line.stamp)
+        learned = policy.learned(incarnation, node)
+        if learned is None or not learned.certain or learned.position != line.stamp:
+            return
+        known = node.instant(line.stamp, at=at)
+        self._announced.append(
+            PolicyTiming(
+                policy=policy.reference,
+                node=node.name,
+                changed=policy.changed,
+                known=known,
+                propagation_seconds=difference(known, policy.changed),
+                written=None,
+            )
+        )
+
+    # --- alerts and logs ------------------------------------------------------------------------
+
+    def _alert(self, alert: Alert, *, at: float) -> None:
+        self._world.sources.get(_feed("alerts", alert.via)).last_event = at
+        container = self._world.containers.get(alert.container_id)
+        if container is None:
+            return
+        incarnation = self._world.node(container.node).current()
+        if incarnation is None:
+            return
+        if alert.release:
+            incarnation.alert_release = alert.release
+        if proven_by(
+            alert, container=container, policies=self._world.policies, incarnation=incarnation
+        ):
+            self._world.dirty[container.id] = None
+
+    def _log(self, log: Log, *, at: float) -> None:
+        self._world.sources.get(_feed("logs", log.via)).last_event = at
+        container = self._world.containers.get(log.container_id)
+        if container is None or log.result != "Passed":
+            return
+        incarnation = self._world.node(container.node).current()
+        if incarnation is None:
+            return
+        if contradicted_by(
+            log, container=container, policies=self._world.policies, incarnation=incarnation
+        ):
+            self._world.dirty[container.id] = None
+
+    # --- out ------------------------------------------------------------------------------------
+
+    def _mark(self, subject: str) -> None:
+        if subject == EVERYTHING:
+            self._world.mark_all()
+        elif subject in self._world.containers:
+            self._world.dirty[subject] = None
+        elif subject in self._world.nodes:
+            self._world.mark_node(self._world.nodes[subject])
+
+    def _decide(self) -> Sequence[Announcement]:
+        if not (self._world.dirty or self._world.ended or self._announced):
+            return ()
+        announced, self._announced = self._announced, []
+        announced.extend(self._bench.settle(now=self._now))
+        return announced
+
+    def report(self, at: float) -> Report:
+        """Everything as it is judged at `at`, which is not before the last observation or tick."""
+        return self._bench.report(at=at, cluster=self._settings.cluster)
+
+    def sources(self) -> tuple[SourceState, ...]:
+        """Every source by name."""
+        return self._bench.sources()
+
+    def statistics(self, now: float) -> Statistics:
+        """Plain numbers for the metrics."""
+        return self._bench.statistics(
+            now=now,
+            sight=SourceSight(observed=dict(self._observed), unrecognised=dict(self._unrecognised)),
+        )
+
+
+def _feed(feed: str, via: str) -> str:
+    return f"{feed}/{via.removeprefix('daemon:')}"

@@ -95,7 +95,10 @@ class ContainerSourceReported(Struct, frozen=True, gc=False):
 
 
 class ReleaseReported(Struct, frozen=True, gc=False):
+    """`first_line`: said by the line that opens the output of an incarnation."""
+
     release: str
+    first_line: bool = False
 
 
 class ConfigurationReported(Struct, frozen=True, gc=False):

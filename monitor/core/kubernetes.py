@@ -37,12 +37,17 @@ class ContainerSpec(Struct, frozen=True, gc=False, rename="camel"):
     restart_policy: str | None = None
 
 
-class PodSpec(Struct, frozen=True, rename={"host_pid": "hostPID"} | {
-    "node_name": "nodeName",
-    "runtime_class_name": "runtimeClassName",
-    "host_network": "hostNetwork",
-    "init_containers": "initContainers",
-}):
+class PodSpec(
+    Struct,
+    frozen=True,
+    rename={"host_pid": "hostPID"}
+    | {
+        "node_name": "nodeName",
+        "runtime_class_name": "runtimeClassName",
+        "host_network": "hostNetwork",
+        "init_containers": "initContainers",
+    },
+):
     node_name: str = ""
     host_pid: bool = False
     host_network: bool = False
@@ -68,10 +73,16 @@ class ContainerState(Struct, frozen=True, gc=False):
     terminated: Terminated | None = None
 
 
-class ContainerStatus(Struct, frozen=True, rename={
-    "container_id": "containerID", "restart_count": "restartCount", "last_state": "lastState",
-    "image_id": "imageID",
-}):
+class ContainerStatus(
+    Struct,
+    frozen=True,
+    rename={
+        "container_id": "containerID",
+        "restart_count": "restartCount",
+        "last_state": "lastState",
+        "image_id": "imageID",
+    },
+):
     name: str
     container_id: str = ""
     restart_count: int = 0
@@ -87,11 +98,17 @@ class PodCondition(Struct, frozen=True, gc=False, rename="camel"):
     last_transition_time: str | None = None
 
 
-class PodStatus(Struct, frozen=True, rename={
-    "pod_ip": "podIP", "host_ip": "hostIP", "container_statuses": "containerStatuses",
-    "init_container_statuses": "initContainerStatuses",
-    "ephemeral_container_statuses": "ephemeralContainerStatuses",
-}):
+class PodStatus(
+    Struct,
+    frozen=True,
+    rename={
+        "pod_ip": "podIP",
+        "host_ip": "hostIP",
+        "container_statuses": "containerStatuses",
+        "init_container_statuses": "initContainerStatuses",
+        "ephemeral_container_statuses": "ephemeralContainerStatuses",
+    },
+):
     phase: str = ""
     pod_ip: str = ""
     host_ip: str = ""

@@ -53,8 +53,9 @@ class Changed(Struct, frozen=True):
 class DaemonLine(Struct, frozen=True):
     """A line of a daemon's output.
 
-    `stamp` is the kubelet's time of the line, strictly rising per (pod_uid, restart, container);
-    `daemon_stamp` the daemon's own, which does go back; None where the line has none.
+    `stamp` is the kubelet's time of the line in nanoseconds, strictly rising per (pod_uid, restart,
+    container); `daemon_stamp` the daemon's own in seconds, which does go back; None where the line
+    has none.
     """
 
     node: str
@@ -62,7 +63,7 @@ class DaemonLine(Struct, frozen=True):
     pod_uid: str
     restart: int
     container: str
-    stamp: float
+    stamp: int
     daemon_stamp: float | None
     fact: Fact
 
@@ -118,7 +119,9 @@ class Message(Struct, frozen=True):
     fact: Fact
 
 
-Observation: TypeAlias = SourceUp | SourceDown | Listed | Changed | DaemonLine | Alert | Log | Message
+Observation: TypeAlias = (
+    SourceUp | SourceDown | Listed | Changed | DaemonLine | Alert | Log | Message
+)
 
 
 # --- announcements --------------------------------------------------------------------------
@@ -260,7 +263,14 @@ class SourceState(Struct, frozen=True, rename="camel"):
 
 
 Announcement: TypeAlias = (
-    Gap | Incident | Finding | ContainerTiming | PolicyTiming | ContainerCoverage | ContainerGone | SourceState
+    Gap
+    | Incident
+    | Finding
+    | ContainerTiming
+    | PolicyTiming
+    | ContainerCoverage
+    | ContainerGone
+    | SourceState
 )
 
 

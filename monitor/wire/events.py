@@ -5,11 +5,31 @@ SHA-256 of type, subject and canonical data. The data holds no processing time, 
 equal ids (design, 6.4).
 """
 
-from typing import Literal, TypeAlias
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias
 
-from msgspec import Struct
+import orjson
+from msgspec import Raw, Struct, json
+
+from monitor.core.model import (
+    Announcement,
+    ContainerCoverage,
+    ContainerGone,
+    ContainerTiming,
+    Finding,
+    Gap,
+    Incident,
+    PairState,
+    PolicyTiming,
+    SourceState,
+)
+from monitor.wire.report import plain
 
 Topic: TypeAlias = Literal["timing", "gaps", "incidents", "findings", "coverage", "health"]
+
+TYPE_PREFIX: Final = "kubearmor-monitor"
+SPARED: Final = frozenset({"exempt", "unsupported"})
 
 
 class Record(Struct, frozen=True):
@@ -25,3 +45,131 @@ class Record(Struct, frozen=True):
     source: str
     subject: str
     data: bytes | None
+
+
+class Translation:
+    """Announcements as records of one cluster; each policy set is published before its first use."""
+
+    def __init__(self, *, cluster: str, scope: str = "cluster") -> None:
+        self._cluster = cluster
+        self._source = f"/kubearmor-monitor/{cluster}/{scope}"
+        self._sets: set[str] = set()
+
+    def __call__(self, announcement: Announcement) -> Sequence[Record]:
+        """Return the records of one announcement, in the order in which they must be sent."""
+        if isinstance(announcement, ContainerCoverage):
+            return self._coverage(announcement)
+        if isinstance(announcement, ContainerGone):
+            return [self._tombstone(announcement)]
+        topic, name, key = self._address(announcement)
+        return [self._record(topic=topic, name=name, key=key, members=plain(announcement))]
+
+    def _address(
+        self, announcement: Gap | Incident | Finding | ContainerTiming | PolicyTiming | SourceState
+    ) -> tuple[Topic, str, str]:
+        """Topic, event name and key (design, 6.4)."""
+        if isinstance(announcement, Gap):
+            return "gaps", "gap", f"{self._cluster}/{announcement.container_id}"
+        if isinstance(announcement, Incident):
+            return "incidents", "incident", announcement.id
+        if isinstance(announcement, Finding):
+            return "findings", "finding", announcement.id
+        if isinstance(announcement, ContainerTiming):
+            return "timing", "container-timing", f"{self._cluster}/{announcement.container_id}"
+        if isinstance(announcement, PolicyTiming):
+            policy = announcement.policy
+            name = f"{policy.kind}/{policy.namespace}/{policy.name}"
+            return "timing", "policy-timing", f"{self._cluster}/{name}/{announcement.node}"
+        return "health", "source", f"{self._cluster}/{announcement.name}"
+
+    def _coverage(self, coverage: ContainerCoverage) -> Sequence[Record]:
+        expected = [pair for pair in coverage.policies if pair.expected]
+        references = [_reference(pair) for pair in expected]
+        identity = hashlib.sha256(_canonical({"policies": references})).hexdigest()
+        records = []
+        if identity not in self._sets:
+            self._sets.add(identity)
+            members = {"id": identity, "policies": references}
+            key = f"{self._cluster}/policy-set/{identity}"
+            records.append(
+                self._record(topic="coverage", name="policy-set", key=key, members=members)
+            )
+        members = plain(coverage)
+        members["policySet"] = identity
+        members["notCovered"] = [
+            pair for pair in members.pop("policies") if pair["verdict"] not in {"covered", *SPARED}
+        ]
+        key = self._coverage_key(coverage.pod_uid, coverage.container)
+        records.append(self._record(topic="coverage", name="coverage", key=key, members=members))
+        return records
+
+    def _coverage_key(self, pod_uid: str, container: str) -> str:
+        return f"{self._cluster}/{pod_uid}/{container}"
+
+    def _tombstone(self, gone: ContainerGone) -> Record:
+        key = self._coverage_key(gone.pod_uid, gone.container)
+        event = f"{TYPE_PREFIX}.coverage.v1"
+        return Record(
+            topic="coverage",
+            key=key,
+            id=hashlib.sha256(f"{event}\n{key}\n{gone.container_id}".encode()).hexdigest(),
+            type=event,
+            source=self._source,
+            subject=key,
+            data=None,
+        )
+
+    def _record(self, *, topic: Topic, name: str, key: str, members: Mapping[str, Any]) -> Record:
+        event = f"{TYPE_PREFIX}.{name}.v1"
+        data = _canonical(members)
+        return Record(
+            topic=topic,
+            key=key,
+            id=hashlib.sha256(f"{event}\n{key}\n".encode() + data).hexdigest(),
+            type=event,
+            source=self._source,
+            subject=key,
+            data=data,
+        )
+
+
+def _reference(pair: PairState) -> dict[str, Any]:
+    return {
+        "kind": pair.kind,
+        "namespace": pair.namespace,
+        "name": pair.name,
+        "generation": pair.generation,
+    }
+
+
+def _canonical(members: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
+
+
+def structured(record: Record, prefix: str) -> bytes:
+    """Return the record as one structured CloudEvent in JSON, with the member `topic`."""
+    event = {
+        "specversion": "1.0",
+        "id": record.id,
+        "source": record.source,
+        "type": record.type,
+        "subject": record.subject,
+        "partitionkey": record.key,
+        "topic": prefix + record.topic,
+        "datacontenttype": "application/json",
+        "data": None if record.data is None else Raw(record.data),
+    }
+    return json.encode(event)
+
+
+def headers(record: Record) -> list[tuple[str, bytes]]:
+    """Return the attributes as Kafka headers: CloudEvents' binary mode."""
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", record.id.encode()),
+        ("ce_source", record.source.encode()),
+        ("ce_type", record.type.encode()),
+        ("ce_subject", record.subject.encode()),
+        ("ce_partitionkey", record.key.encode()),
+        ("content-type", b"application/json"),
+    ]

@@ -1,0 +1,73 @@
+"""What an alert or a log proves about the policies of a container (dossier 4.3, 4.4).
+
+An alert names one policy, without kind and namespace, and the name is user space's guess: it proves
+those policies of that name that select the container and have a rule for what happened.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from monitor.core.containers import ContainerRecord
+from monitor.core.evidence import Incarnation, PolicyKey
+from monitor.core.model import Alert, Log
+from monitor.core.policies import PolicyState
+
+ENFORCERS: Final = ("BPFLSM", "AppArmor", "PRESET-")
+TOO_CLOSE: Final = 1.0
+
+
+def proven_by(
+    alert: Alert,
+    *,
+    container: ContainerRecord,
+    policies: Mapping[PolicyKey, PolicyState],
+    incarnation: Incarnation,
+) -> bool:
+    """Note what an alert proves; return whether it proves anything new."""
+    action = _effect(alert)
+    if action is None or not alert.policy or _is_older(alert.updated, incarnation):
+        return False
+    news = False
+    for key in container.expected:
+        policy = policies[key]
+        if policy.name != alert.policy:
+            continue
+        if policy.rules.concern(operation=alert.operation, resource=alert.resource, action=action):
+            proof = (incarnation.identity, policy.generation, alert.updated)
+            container.proven = (container.proven or {}) | {key: proof}
+            news = True
+    return news
+
+
+def _effect(alert: Alert) -> str | None:
+    """The rule's action whose effect the alert reports; None if it reports no effect of a rule."""
+    if (
+        alert.action == "Block"
+        and alert.result != "Passed"
+        and alert.enforcer.startswith(ENFORCERS)
+    ):
+        return "Block"
+    return "Audit" if alert.action == "Audit" and alert.type == "MatchedPolicy" else None
+
+
+def _is_older(updated: float, incarnation: Incarnation) -> bool:
+    """Whether the event belongs to a former incarnation; both times are of the node's clock."""
+    return incarnation.running is not None and updated < incarnation.running[0] - TOO_CLOSE
+
+
+def contradicted_by(
+    log: Log,
+    *,
+    container: ContainerRecord,
+    policies: Mapping[PolicyKey, PolicyState],
+    incarnation: Incarnation,
+) -> bool:
+    """Note which policies a log refutes: what an exact rule forbids was done. True if any."""
+    news = False
+    for key in container.expected:
+        policy = policies[key]
+        if policy.rules.forbid(operation=log.operation, resource=log.resource):
+            refutation = (incarnation.identity, policy.generation, log.updated)
+            container.refuted = (container.refuted or {}) | {key: refutation}
+            news = True
+    return news

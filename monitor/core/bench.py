@@ -1,0 +1,539 @@
+"""Judging containers: from the pairs to the container, from before to after, from after to the world.
+
+A container is judged whole: each expected policy gets its verdict, the worst one is the container's.
+What is remembered between two judgements is only what later facts cannot tell: which pairs were
+covered, and by which incarnation of the daemon; to what a covered pair was lost; which gaps are open.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct
+
+from monitor.core.causes import CAUSES, rank
+from monitor.core.containers import NEVER, ContainerRecord, Uncovered
+from monitor.core.deadlines import Deadlines
+from monitor.core.evidence import PolicyKey
+from monitor.core.gaps import Exposed, Ledger
+from monitor.core.instants import difference, later, plus
+from monitor.core.judgement import Judged, Limits, NodeView, exemption, judge
+from monitor.core.model import (
+    Announcement,
+    ContainerCoverage,
+    ContainerGone,
+    ContainerTiming,
+    Interval,
+    NodeCoverage,
+    PairState,
+    Report,
+    SourceState,
+    Statistics,
+    Verdict,
+)
+from monitor.core.nodes import NodeState
+from monitor.core.policies import PolicyState
+from monitor.core.semantics import behaviour
+from monitor.core.world import World
+
+SEVERITY: Final[dict[str, int]] = {
+    verdict: place
+    for place, verdict in enumerate(
+        ("gap", "lost", "unknown", "pending", "covered", "exempt", "unsupported", "excess")
+    )
+}
+SETTLING: Final = (
+    "pods",
+    "namespaces",
+    "nodes",
+    "configmaps",
+    "kubearmorpolicies",
+    "kubearmorclusterpolicies",
+)
+
+
+class SourceSight(Struct, frozen=True):
+    """What was counted of the observations themselves."""
+
+    observed: dict[str, int]
+    unrecognised: dict[str, int]
+
+
+class Bench:
+    """Judges what is marked in the world, and keeps the ledger of gaps in step."""
+
+    def __init__(
+        self, *, world: World, ledger: Ledger, deadlines: Deadlines, limits: Limits, began: float
+    ) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._deadlines = deadlines
+        self._limits = limits
+        self._began = began
+        self._exposed_total = 0.0
+        self._termination_total = 0.0
+
+    # --- settling -------------------------------------------------------------------------------
+
+    def settle(self, *, now: float) -> Iterator[Announcement]:
+        """Judge everything that is marked; yield what differs from before."""
+        views: dict[str, NodeView] = {}
+        dirty, self._world.dirty = self._world.dirty, {}
+        for identity in dirty:
+            container = self._world.containers.get(identity)
+            if container is not None:
+                yield from self._settle(
+                    container, self._view(container.node, views, now=now), now=now
+                )
+        ended, self._world.ended = self._world.ended, []
+        for container, instant in ended:
+            yield from self._finish(container, instant, now=now)
+        yield from self._ledger.settle(now=now)
+
+    def _view(self, name: str, views: dict[str, NodeView], *, now: float) -> NodeView:
+        found = views.get(name)
+        if found is None:
+            found = views[name] = self._look(self._world.node(name), now=now)
+        return found
+
+    def _look(self, node: NodeState, *, now: float) -> NodeView:
+        phase, since = node.phase(now=now, start_assumed=self._limits.start_assumed)
+        incarnation = node.current()
+        if phase == "starting" and incarnation is not None:
+            ready = node.ready_since(incarnation, start_assumed=self._limits.start_assumed)
+            if ready is not None and ready[1] > now:
+                self._deadlines.put(node.name, ready[1])
+        blind = {
+            name.partition("/")[2]: source.since
+            for name, source in self._world.sources.by_name.items()
+            if name.startswith("kubernetes/") and not source.up
+        }
+        unsettled = [since for resource, since in blind.items() if resource in SETTLING]
+        release = node.release(incarnation)
+        return NodeView(
+            node=node,
+            incarnation=incarnation,
+            phase=phase,
+            phase_since=since,
+            behaviour=behaviour(release),
+            release=release,
+            began=self._began,
+            blind=blind,
+            unsettled_since=min(unsettled, default=None),
+        )
+
+    # --- one container --------------------------------------------------------------------------
+
+    def _settle(
+        self, container: ContainerRecord, view: NodeView, *, now: float
+    ) -> Iterator[Announcement]:
+        if container.frozen:
+            return
+        self._note_losses(container, view)
+        judged = self._judge(container, view, now=now)
+        self._remember(container, view, judged)
+        yield from self._announce(container, view, judged, now=now)
+        recheck = min((j.recheck for j in judged.values() if j.recheck is not None), default=None)
+        if recheck is None:
+            self._deadlines.drop(container.id)
+        else:
+            self._deadlines.put(
+                container.id, recheck if recheck > now else now + self._limits.grace
+            )
+        container.frozen = container.pod.terminating
+
+    def _note_losses(self, container: ContainerRecord, view: NodeView) -> None:
+        """When the incarnation that had written the rules ends, what it had written is void."""
+        if not container.covered or container.covered_by is None:
+            return
+        ending = view.node.ending(container.covered_by)
+        if ending is None:
+            return
+        cause, since = ending
+        opening = "daemon:{}:{}".format(*container.covered_by)
+        lost = dict.fromkeys(container.covered, (cause, since, opening))
+        container.lost_to = (container.lost_to or {}) | lost
+        container.covered = NEVER
+
+    def _judge(
+        self, container: ContainerRecord, view: NodeView, *, now: float
+    ) -> dict[PolicyKey, Judged]:
+        spared = exemption(container, untracked=self._world.untracked(view.node))
+        if spared is not None:
+            return dict.fromkeys(container.expected, spared)
+        created = self._world.namespaces.get(container.pod.pod.metadata.namespace)
+        judged: dict[PolicyKey, Judged] = {}
+        for key in container.expected:
+            verdict = judge(
+                container,
+                self._world.policies[key],
+                view,
+                namespace_created=created,
+                limits=self._limits,
+                now=now,
+            )
+            judged[key] = self._standing(container, key, verdict)
+        return judged
+
+    def _standing(self, container: ContainerRecord, key: PolicyKey, judged: Judged) -> Judged:
+        """An open gap stays open until something is known: waiting and blindness do not close it."""
+        if judged.verdict not in {"pending", "unknown"} or not container.uncovered:
+            return judged
+        gap = self._ledger.open_of(container.id, judged.opening)
+        reference = self._world.policies[key].reference
+        if gap is None or reference not in gap.policies:
+            return judged
+        return Judged(
+            gap.verdict,
+            cause=gap.cause,
+            since=judged.since,
+            predicted=judged.predicted,
+            recheck=judged.recheck,
+            opening=judged.opening,
+        )
+
+    def _remember(
+        self, container: ContainerRecord, view: NodeView, judged: dict[PolicyKey, Judged]
+    ) -> None:
+        covered = frozenset(key for key, verdict in judged.items() if verdict.verdict == "covered")
+        for key in covered:
+            self._time(container, view, key, judged[key])
+        lost = {
+            key: (verdict.cause or "", verdict.since or container.started, verdict.opening)
+            for key, verdict in judged.items()
+            if verdict.verdict == "lost"
+        }
+        container.lost_to = lost or None
+        container.covered = container.covered if container.covered == covered else covered
+        if covered and view.incarnation is not None:
+            container.covered_by = view.incarnation.identity
+        if container.residual:
+            self._drop_residual(container, view)
+
+    def _drop_residual(self, container: ContainerRecord, view: NodeView) -> None:
+        """A write after the change of labels took the rules away that are no longer expected."""
+        evidence = view.incarnation.container(container.id) if view.incarnation else None
+        if evidence is None:
+            container.residual = None
+            return
+        kept = {key: at for key, at in (container.residual or {}).items() if evidence.write_at < at}
+        container.residual = kept or None
+
+    def _time(
+        self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
+    ) -> None:
+        """Note the protection delay of a first write, if the daemon was ready when it was needed."""
+        if key in (container.delays or {}) or judged.written is None or container.lost_to:
+            return
+        policy = self._world.policies[key]
+        needed = later(container.started, policy.changed)
+        if view.phase_since[0] <= needed[1] and view.phase == "ready":
+            container.delays = (container.delays or {}) | {key: difference(judged.written, needed)}
+
+    # --- announcing -----------------------------------------------------------------------------
+
+    def _announce(
+        self,
+        container: ContainerRecord,
+        view: NodeView,
+        judged: dict[PolicyKey, Judged],
+        *,
+        now: float,
+    ) -> Iterator[Announcement]:
+        healed = max((v.written for v in judged.values() if v.written is not None), default=None)
+        exposed = [
+            self._exposed(container, view, key, verdict)
+            for key, verdict in judged.items()
+            if verdict.verdict in {"gap", "lost"}
+        ]
+        yield from self._ledger.update(container, exposed, healed=healed, now=now)
+        before = (container.verdict, container.cause, container.uncovered)
+        verdict, cause = self._worst(container, judged)
+        container.verdict, container.cause = verdict, cause
+        container.uncovered = tuple(
+            Uncovered(policy=key, verdict=v.verdict, cause=v.cause, since=v.since)
+            for key, v in judged.items()
+            if v.verdict not in {"covered", "exempt", "unsupported"}
+        )
+        self._expose(container, judged, healed=healed)
+        if (verdict, cause, container.uncovered) != before:
+            yield self._coverage(container, judged)
+        if verdict == "covered" and not container.timed and healed is not None:
+            container.timed = True
+            yield self._timing(container, view, judged, healed)
+
+    def _exposed(
+        self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
+    ) -> Exposed:
+        cause = judged.cause or "unexplained"
+        policy = self._world.policies[key]
+        return Exposed(
+            policy=policy.reference,
+            verdict=judged.verdict,
+            cause=cause,
+            since=judged.since or container.started,
+            opening=judged.opening,
+            scope=self._scope(cause, policy, view),
+            release=view.release,
+        )
+
+    @staticmethod
+    def _scope(cause: str, policy: PolicyState, view: NodeView) -> str:
+        """What gaps of one incident have in common."""
+        kind = CAUSES[cause].scope
+        name = f"{policy.namespace}/{policy.name}" if policy.namespace else policy.name
+        if kind == "node":
+            return f"node/{view.node.name}"
+        if kind == "daemonset":
+            return f"daemonset/{view.node.daemon_set() or 'kubearmor'}"
+        if kind == "release":
+            return f"{policy.kind}/{name}@{view.release or 'unknown'}"
+        return f"{policy.kind}/{name}"
+
+    @staticmethod
+    def _worst(
+        container: ContainerRecord, judged: dict[PolicyKey, Judged]
+    ) -> tuple[Verdict, str | None]:
+        if not judged:
+            return "unpoliced", None
+        key = min(
+            judged,
+            key=lambda k: (SEVERITY[judged[k].verdict], rank(judged[k].cause or "unexplained"), k[2], k),
+        )
+        return judged[key].verdict, judged[key].cause
+
+    def _expose(
+        self,
+        container: ContainerRecord,
+        judged: dict[PolicyKey, Judged],
+        *,
+        healed: Interval | None,
+    ) -> None:
+        open_since = [
+            v.since
+            for v in judged.values()
+            if v.verdict in {"gap", "lost", "pending"} and v.since is not None
+        ]
+        if open_since and container.exposed_since is None:
+            container.exposed_since = min(open_since)
+        elif not open_since and container.exposed_since is not None:
+            if healed is not None:
+                span = difference(healed, container.exposed_since)
+                container.exposure = plus(container.exposure, span)
+                self._exposed_total += sum(span) / 2
+            container.exposed_since = None
+
+    def _timing(
+        self,
+        container: ContainerRecord,
+        view: NodeView,
+        judged: dict[PolicyKey, Judged],
+        applied: Interval,
+    ) -> ContainerTiming:
+        delays = list((container.delays or {}).values())
+        incarnation = view.incarnation
+        recovering = not delays and incarnation is not None and incarnation.running is not None
+        metadata = container.pod.pod.metadata
+        return ContainerTiming(
+            container_id=container.id,
+            node=container.node,
+            namespace=metadata.namespace,
+            pod=metadata.name,
+            container=container.name,
+            policies=tuple(self._world.policies[key].reference for key in judged),
+            applied=applied,
+            protection_delay_seconds=max(delays, default=None),
+            recovery_delay_seconds=difference(applied, incarnation.running)
+            if recovering and incarnation and incarnation.running
+            else None,
+            exposure_seconds=container.exposure,
+            stages=self._stages(container, view, applied),
+        )
+
+    def _stages(
+        self, container: ContainerRecord, view: NodeView, applied: Interval
+    ) -> dict[str, Interval]:
+        """The instants of a container's way to its rules, those that are known."""
+        stages: dict[str, Interval] = {"containerStarted": container.started}
+        created = self._world.created(container.pod)
+        if created is not None:
+            stages["created"] = created
+        incarnation = view.incarnation
+        evidence = incarnation.container(container.id) if incarnation else None
+        if incarnation is not None and evidence is not None:
+            seen = incarnation.pod_line_before(container.pod.key, evidence.latest_write)
+            if seen:
+                stages["daemonSawPod"] = view.node.instant(seen)
+            if evidence.registered:
+                stages["runtimeRegistered"] = view.node.instant(evidence.registered)
+        stages["rulesWritten"] = applied
+        return stages
+
+    # --- ends -----------------------------------------------------------------------------------
+
+    def _finish(
+        self, container: ContainerRecord, instant: Interval, *, now: float
+    ) -> Iterator[Announcement]:
+        self._deadlines.drop(container.id)
+        yield from self._ledger.update(container, (), healed=None, ended=instant, now=now)
+        metadata = container.pod.pod.metadata
+        yield ContainerGone(
+            pod_uid=metadata.uid, container=container.name, container_id=container.id
+        )
+
+    # --- states ---------------------------------------------------------------------------------
+
+    def _coverage(
+        self, container: ContainerRecord, judged: dict[PolicyKey, Judged]
+    ) -> ContainerCoverage:
+        metadata = container.pod.pod.metadata
+        pairs = [self._pair(container, self._world.policies[key], v) for key, v in judged.items()]
+        pairs.extend(self._excess(container))
+        return ContainerCoverage(
+            node=container.node,
+            namespace=metadata.namespace,
+            pod=metadata.name,
+            pod_uid=metadata.uid,
+            container=container.name,
+            container_id=container.id,
+            kind=container.kind,
+            verdict=container.verdict,
+            cause=container.cause,
+            policies=tuple(sorted(pairs, key=lambda p: (p.kind, p.namespace, p.name))),
+            exposure_seconds=container.exposure,
+        )
+
+    def _pair(self, container: ContainerRecord, policy: PolicyState, judged: Judged) -> PairState:
+        return PairState(
+            kind=policy.kind,
+            namespace=policy.namespace,
+            name=policy.name,
+            generation=policy.generation,
+            expected=True,
+            predicted=judged.predicted,
+            verdict=judged.verdict,
+            grade=judged.grade,
+            cause=judged.cause,
+            since=judged.since,
+            delay_seconds=(container.delays or {}).get(policy.key),
+            rules_without_kernel_form=policy.rules.without_kernel_form,
+        )
+
+    def _excess(self, container: ContainerRecord) -> Iterator[PairState]:
+        """Policies that are not expected here and may still be in force."""
+        for policy in self._not_expected(container):
+            yield PairState(
+                kind=policy.kind,
+                namespace=policy.namespace,
+                name=policy.name,
+                generation=policy.generation,
+                expected=False,
+                predicted=True,
+                verdict="excess",
+            )
+
+    def _not_expected(self, container: ContainerRecord) -> Iterator[PolicyState]:
+        for key in container.residual or ():
+            policy = self._world.policies.get(key)
+            if policy is not None and key not in container.expected:
+                yield policy
+        yield from self._world.lingering(container)
+
+    # --- report ---------------------------------------------------------------------------------
+
+    def report(self, *, at: float, cluster: str) -> Report:
+        """Everything as it is judged at `at`."""
+        views: dict[str, NodeView] = {}
+        containers = []
+        for container in self._world.containers.values():
+            judged = self._judge(container, self._view(container.node, views, now=at), now=at)
+            containers.append(self._coverage(container, judged))
+        return Report(
+            at=at,
+            cluster=cluster,
+            containers=tuple(
+                sorted(containers, key=lambda c: (c.namespace, c.pod, c.container, c.container_id))
+            ),
+            nodes=tuple(self._node_coverage(name, at=at) for name in sorted(self._world.nodes)),
+            gaps=self._ledger.gaps(),
+            incidents=self._ledger.incidents(),
+            findings=(),
+            sources=self.sources(),
+        )
+
+    def sources(self) -> tuple[SourceState, ...]:
+        """Every source by name."""
+        known = self._world.sources.by_name
+        return tuple(known[name].state() for name in sorted(known))
+
+    def _node_coverage(self, name: str, *, at: float) -> NodeCoverage:
+        node = self._world.nodes[name]
+        view = self._look(node, now=at)
+        incarnation = view.incarnation
+        verdict, cause = self._node_verdict(view)
+        daemon = None
+        if incarnation is not None:
+            daemon = {
+                "pod": incarnation.pod or node.pod_name(incarnation.pod_uid),
+                "podUid": incarnation.pod_uid,
+                "restart": incarnation.restart,
+            }
+        return NodeCoverage(
+            node=name,
+            daemon=daemon,
+            release=view.release,
+            enforcer=incarnation.enforcer if incarnation else None,
+            clock_offset_seconds=node.offset,
+            verdict=verdict,
+            cause=cause,
+        )
+
+    @staticmethod
+    def _node_verdict(view: NodeView) -> tuple[Verdict, str | None]:
+        if view.phase != "ready":
+            return "gap", f"daemon-{view.phase}"
+        if view.incarnation is not None and view.incarnation.enforcer in {"", "SELinux"}:
+            return "gap", "enforcer-absent"
+        return "covered", None
+
+    # --- numbers --------------------------------------------------------------------------------
+
+    def statistics(self, *, now: float, sight: SourceSight) -> Statistics:
+        """Plain numbers for the metrics."""
+        verdicts: dict[str, int] = {}
+        ages: list[float] = []
+        for container in self._world.containers.values():
+            verdicts[container.verdict] = verdicts.get(container.verdict, 0) + 1
+            if container.verdict == "pending" and container.exposed_since is not None:
+                ages.append(max(0.0, now - container.exposed_since[1]))
+        gaps_open, incidents_open = self._ledger.open_by_cause()
+        states: dict[tuple[str, str], int] = {}
+        outage: dict[str, float] = {}
+        last: dict[str, float] = {}
+        for name, source in self._world.sources.by_name.items():
+            kind = name.partition("/")[0]
+            key = (kind, "up" if source.up else "down")
+            states[key] = states.get(key, 0) + 1
+            blind = sum(end - start for start, end in source.outages) + (
+                0.0 if source.up else now - source.since
+            )
+            outage[kind] = outage.get(kind, 0.0) + blind
+            last[kind] = max(last.get(kind, 0.0), source.last_event)
+        return Statistics(
+            coverage_containers=verdicts,
+            gaps_open=gaps_open,
+            gaps_total=dict(self._ledger.total),
+            gaps_withdrawn=self._ledger.withdrawn,
+            incidents_open=incidents_open,
+            findings_open={},
+            sources=states,
+            source_outage_seconds=outage,
+            source_last_event=last,
+            observations=sight.observed,
+            rejected={},
+            unrecognised_lines=sight.unrecognised,
+            exposed_container_seconds=self._exposed_total,
+            termination_exposure_seconds=self._termination_total,
+            pending_ages=tuple(ages),
+            containers=len(self._world.containers),
+            pairs=sum(len(container.expected) for container in self._world.containers.values()),
+        )

@@ -1,0 +1,75 @@
+"""When a source could not be seen: the intervals in which silence says nothing.
+
+Every source is blind from the start of observation to its first `up`, and from each first `down` to
+the next `up`. Instants are receive times.
+"""
+
+from monitor.core.model import SourceState
+
+
+class Source:
+    """One source's history."""
+
+    __slots__ = ("last_event", "name", "outages", "reason", "restarts", "since", "up")
+
+    def __init__(self, *, name: str, started: float) -> None:
+        self.name = name
+        self.up = False
+        self.since = started
+        self.reason = "not seen yet"
+        self.outages: list[tuple[float, float]] = []
+        self.last_event = 0.0
+        self.restarts = 0
+
+    def rise(self, *, at: float, reason: str) -> bool:
+        """Note an `up`; return whether that is news."""
+        self.reason = reason
+        if self.up:
+            return False
+        self.outages.append((self.since, at))
+        self.restarts += 1
+        self.up, self.since = True, at
+        return True
+
+    def fall(self, *, at: float, reason: str) -> bool:
+        """Note a `down`; only the first of several counts."""
+        if not self.up:
+            return False
+        self.up, self.since, self.reason = False, at, reason
+        return True
+
+    def live_since(self, instant: float) -> bool:
+        """Whether it was seen without interruption from `instant` on, and is seen now."""
+        return self.up and self.since <= instant
+
+    def state(self) -> SourceState:
+        """What the report says of it."""
+        outages: list[tuple[float, float | None]] = [*self.outages]
+        if not self.up:
+            outages.append((self.since, None))
+        return SourceState(
+            name=self.name,
+            state="up" if self.up else "down",
+            reason=self.reason,
+            since=self.since,
+            outages=tuple(outages),
+        )
+
+
+class Sources:
+    """All sources by name; kinds are the part before the slash."""
+
+    def __init__(self, *, started: float) -> None:
+        self.started = started
+        self.by_name: dict[str, Source] = {}
+
+    def get(self, name: str) -> Source:
+        """Return the source, blind since the start of observation if it is new."""
+        found = self.by_name.get(name)
+        if found is None:
+            found = self.by_name[name] = Source(name=name, started=self.started)
+        return found
+
+    def known(self, name: str) -> Source | None:
+        """Return the source if anything was ever heard of it."""
+        return self.by_name.get(name)

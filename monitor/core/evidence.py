@@ -1,0 +1,245 @@
+"""What a daemon's output tells, folded line by line.
+
+KubeArmor's state is per node and lives as long as one incarnation of the node's daemon: (Pod uid,
+restart count). The order of its own lines is the only order used here; a position is the kubelet's
+stamp of the line in nanoseconds, which rises strictly within an incarnation. Receive times (`at`)
+serve to relate a line to what the API server told us, with slack, never to order lines.
+
+A write of a container's rules (`Updating container rules`) follows either from a Pod event or from a
+policy event. The Pod handler is one goroutine that prints `Detected a Pod` before it evaluates: a
+write that is the first since such a line carries what was known at that line (`Write.basis`); any
+other carries what was known when it was printed. Lines name containers, never policies.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Final
+
+from monitor.core import facts
+from monitor.core.facts import Fact
+from monitor.core.model import DaemonLine, Interval
+
+PolicyKey = tuple[str, str, str]  # kind, namespace, name
+POD_LINES_KEPT: Final = 16
+SHORT_ID: Final = 12
+
+
+class LearnedLine:
+    """A policy's line: where it stands, what it says, when we received it."""
+
+    __slots__ = ("action", "at", "position")
+
+    def __init__(self, *, position: int, action: str, at: float) -> None:
+        self.position = position
+        self.action = action
+        self.at = at
+
+
+class ContainerEvidence:
+    """The lines about one container in one incarnation; positions, 0 where there was no such line."""
+
+    __slots__ = (
+        "created",
+        "deleted",
+        "failed",
+        "failed_step",
+        "latest_write",
+        "previous_write",
+        "registered",
+        "removed",
+        "write_at",
+        "zero_namespaces",
+    )
+
+    def __init__(self) -> None:
+        self.registered = 0
+        self.removed = 0
+        self.zero_namespaces = False
+        self.latest_write = 0
+        self.previous_write = 0
+        self.write_at = 0.0
+        self.created = 0
+        self.deleted = 0
+        self.failed = 0
+        self.failed_step = ""
+
+    @property
+    def map_is_live(self) -> bool:
+        """Whether the last word about its rule map is that it exists."""
+        return self.created > max(self.deleted, self.removed, self._fatal)
+
+    @property
+    def _fatal(self) -> int:
+        return self.failed if self.failed_step in {"create", "outer"} else 0
+
+
+class Incarnation:
+    """One life of a node's daemon, as its output and its Pod's status show it."""
+
+    def __init__(self, *, node: str, pod_uid: str, restart: int, pod: str = "") -> None:
+        self.node = node
+        self.pod_uid = pod_uid
+        self.restart = restart
+        self.pod = pod
+        self.running: Interval | None = None
+        self.ended: Interval | None = None
+        self.first_seen = 0.0
+        self.lines = 0
+        self.last_position = 0
+        self.last_at = 0.0
+        self.opened = False
+        self.holes: list[tuple[float, float]] = []
+        self.initialized = 0
+        self.initialized_at: Interval | None = None
+        self.release: str | None = None
+        self.alert_release: str | None = None
+        self.enforcer: str | None = None
+        self.enforcer_reason = ""
+        self.container_source: str | None = None
+        self.settings: dict[str, str] = {}
+        self.policies: dict[PolicyKey, list[LearnedLine]] = {}
+        self.rejected: dict[PolicyKey, int] = {}
+        self.namespaces: dict[str, int] = {}
+        self.pods: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        self.last_pod_at = 0.0
+        self.containers: dict[str, ContainerEvidence] = {}
+        self.dead_watches: dict[str, str] = {}
+        self._latest_policy: PolicyKey | None = None
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        return (self.pod_uid, self.restart)
+
+    @property
+    def read_whole(self) -> bool:
+        """Whether its output was read from the first line on without a hole."""
+        return self.opened and not self.holes
+
+    def container(self, container_id: str) -> ContainerEvidence | None:
+        return self.containers.get(container_id[:SHORT_ID])
+
+    def pod_line_before(self, pod: tuple[str, str], position: int) -> int:
+        """The position of the last line about that Pod before `position`, 0 for none."""
+        lines = self.pods.get(pod)
+        if not lines:
+            return 0
+        index = bisect_left(lines, (position, 0.0))
+        return lines[index - 1][0] if index else 0
+
+    def pod_line_since(self, pod: tuple[str, str], at: float) -> int | None:
+        """The position of the first line about that Pod received at or after `at`."""
+        return next((position for position, seen in self.pods.get(pod, ()) if seen >= at), None)
+
+    def basis(self, evidence: ContainerEvidence, pod: tuple[str, str]) -> int:
+        """Up to which position the latest write of a container carries what the daemon knew."""
+        caused_by_pod = self.pod_line_before(pod, evidence.latest_write)
+        return caused_by_pod if caused_by_pod > evidence.previous_write else evidence.latest_write
+
+    def fold(self, line: DaemonLine, at: float) -> str | None:
+        """Take one line that is later than all before; return the container it is about, if any."""
+        self.lines += 1
+        self.last_position = line.stamp
+        self.last_at = at
+        fact = line.fact
+        read = self._FOLDS.get(type(fact))
+        return read(self, fact, line.stamp, at) if read else None
+
+    def _evidence(self, container_id: str) -> ContainerEvidence:
+        key = container_id[:SHORT_ID]
+        found = self.containers.get(key)
+        if found is None:
+            found = self.containers[key] = ContainerEvidence()
+        return found
+
+    def _registered(self, fact: facts.ContainerRegistered, position: int, _at: float) -> str:
+        evidence = self._evidence(fact.container_id)
+        evidence.registered = position
+        evidence.zero_namespaces = fact.pid_namespace == 0 or fact.mount_namespace == 0
+        return fact.container_id
+
+    def _removed(self, fact: facts.ContainerRemoved, position: int, _at: float) -> str:
+        self._evidence(fact.container_id).removed = position
+        return fact.container_id
+
+    def _updating(self, fact: facts.RulesUpdating, position: int, at: float) -> str:
+        evidence = self._evidence(fact.container_id)
+        evidence.previous_write = evidence.latest_write
+        evidence.latest_write = position
+        evidence.write_at = at
+        return fact.container_id
+
+    def _created(self, fact: facts.MapCreated, position: int, _at: float) -> str:
+        self._evidence(fact.container_id).created = position
+        return fact.container_id
+
+    def _deleted(self, fact: facts.MapDeleted, position: int, _at: float) -> str:
+        self._evidence(fact.container_id).deleted = position
+        return fact.container_id
+
+    def _failed(self, fact: facts.MapFailed, position: int, _at: float) -> str:
+        evidence = self._evidence(fact.container_id)
+        evidence.failed = position
+        evidence.failed_step = fact.step
+        return fact.container_id
+
+    def _policy(self, fact: facts.PolicyLearned, position: int, at: float) -> None:
+        key = (fact.kind, fact.namespace, fact.name)
+        lines = self.policies.setdefault(key, [])
+        if fact.action == "added":
+            lines.clear()
+        lines.append(LearnedLine(position=position, action=fact.action, at=at))
+        self.rejected.pop(key, None)
+        self._latest_policy = key
+
+    def _policy_rejected(self, _fact: facts.PolicyRejected, position: int, _at: float) -> None:
+        if self._latest_policy is not None:
+            self.rejected[self._latest_policy] = position
+
+    def _pod(self, fact: facts.PodSeen, position: int, at: float) -> None:
+        lines = self.pods.setdefault((fact.namespace, fact.name), [])
+        lines.append((position, at))
+        if len(lines) > POD_LINES_KEPT:
+            del lines[1]
+        self.last_pod_at = at
+        if fact.action == "deleted":
+            del self.pods[(fact.namespace, fact.name)]
+
+    def _namespace(self, fact: facts.NamespaceConfigured, position: int, _at: float) -> None:
+        self.namespaces.setdefault(fact.namespace, position)
+
+    def _enforcer(self, fact: facts.EnforcerReported, _position: int, _at: float) -> None:
+        self.enforcer = fact.enforcer
+        self.enforcer_reason = fact.reason
+
+    def _source(self, fact: facts.ContainerSourceReported, _position: int, _at: float) -> None:
+        self.container_source = fact.state
+
+    def _release(self, fact: facts.ReleaseReported, _position: int, _at: float) -> None:
+        self.release = fact.release
+
+    def _configuration(self, fact: facts.ConfigurationReported, _position: int, _at: float) -> None:
+        self.settings = dict(fact.settings)
+
+    def _watch(self, fact: facts.WatchReported, _position: int, _at: float) -> None:
+        if fact.state == "dead":
+            self.dead_watches[fact.resource] = fact.reason
+        else:
+            self.dead_watches.pop(fact.resource, None)
+
+    _FOLDS: ClassVar[Mapping[type[Fact], Callable[..., str | None]]] = {
+        facts.ContainerRegistered: _registered,
+        facts.ContainerRemoved: _removed,
+        facts.RulesUpdating: _updating,
+        facts.MapCreated: _created,
+        facts.MapDeleted: _deleted,
+        facts.MapFailed: _failed,
+        facts.PolicyLearned: _policy,
+        facts.PolicyRejected: _policy_rejected,
+        facts.PodSeen: _pod,
+        facts.NamespaceConfigured: _namespace,
+        facts.EnforcerReported: _enforcer,
+        facts.ContainerSourceReported: _source,
+        facts.ReleaseReported: _release,
+        facts.ConfigurationReported: _configuration,
+        facts.WatchReported: _watch,
+    }

@@ -1,0 +1,251 @@
+"""Gaps and incidents: what was announced, when it opened, how it ended.
+
+A gap is one (container, opening); what opened it is the container's start, a policy's revision, the
+end of a daemon's incarnation, a removal of rules or a change of labels, so the same facts give the
+same id in any process. An incident joins the open gaps of one cause in one scope.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from monitor.core.causes import CAUSES, rank
+from monitor.core.containers import ContainerRecord
+from monitor.core.model import Gap, Incident, Interval, PolicyReference
+
+CLOSED_KEPT: Final = 100_000
+
+
+class Exposed(Struct, frozen=True, gc=False):
+    """A pair that is not in force: what the ledger needs to know of it."""
+
+    policy: PolicyReference
+    verdict: str
+    cause: str
+    since: Interval
+    opening: str
+    scope: str
+    release: str | None
+
+
+class _OpenGap:
+    """`announced`: when it was; a gap announced at its deadline can turn out never to have been."""
+
+    __slots__ = ("announced", "gap", "incident")
+
+    def __init__(self, gap: Gap, *, announced: float, incident: tuple[str, str]) -> None:
+        self.gap = gap
+        self.announced = announced
+        self.incident = incident
+
+
+def digest(*parts: str) -> str:
+    """A stable identity of what the parts name."""
+    return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Ledger:
+    """All gaps and incidents, open and ended."""
+
+    def __init__(self, *, cluster: str, grace: float, hold: float) -> None:
+        self._cluster = cluster
+        self._grace = grace
+        self._hold = hold
+        self._open: dict[str, dict[str, _OpenGap]] = {}
+        self._ended: dict[str, Gap] = {}
+        self._incidents: dict[tuple[str, str], list[Incident]] = {}
+        self._members: dict[tuple[str, str], dict[str, str]] = {}
+        self._touched: set[tuple[str, str]] = set()
+        self.total: dict[str, int] = {}
+        self.withdrawn = 0
+
+    # --- gaps -----------------------------------------------------------------------------------
+
+    def open_of(self, container_id: str, opening: str) -> Gap | None:
+        """The open gap of a container for that opening."""
+        entry = self._open.get(container_id, {}).get(self.identity(container_id, opening))
+        return entry.gap if entry else None
+
+    def identity(self, container_id: str, opening: str) -> str:
+        """The id of the gap of that container and opening."""
+        return digest("gap", self._cluster, container_id, opening)
+
+    def update(
+        self,
+        container: ContainerRecord,
+        exposed: Iterable[Exposed],
+        *,
+        healed: Interval | None,
+        now: float,
+        ended: Interval | None = None,
+    ) -> list[Gap]:
+        """Make the container's open gaps equal to what is exposed; return what changed.
+
+        `healed`: when the rules were written; `ended`: when the container ended.
+        """
+        groups: dict[str, list[Exposed]] = {}
+        for pair in exposed:
+            groups.setdefault(self.identity(container.id, pair.opening), []).append(pair)
+        known = self._open.get(container.id)
+        if not groups and not known:
+            return []
+        changed: list[Gap] = []
+        for identity in [identity for identity in known or {} if identity not in groups]:
+            changed.append(
+                self._close(
+                    container.id, identity, healed=healed, until=ended or healed or (now, now)
+                )
+            )
+        for identity, pairs in groups.items():
+            gap = self._put(container, identity, pairs, now=now)
+            if gap is not None:
+                changed.append(gap)
+        return changed
+
+    def _put(
+        self, container: ContainerRecord, identity: str, pairs: list[Exposed], *, now: float
+    ) -> Gap | None:
+        worst = min(
+            pairs, key=lambda pair: (rank(pair.cause), pair.policy.name, pair.policy.namespace)
+        )
+        key = (worst.cause, worst.scope)
+        incident = self._join(key, worst, gap=identity, container_id=container.id)
+        known = self._open.setdefault(container.id, {}).get(identity)
+        metadata = container.pod.pod.metadata
+        gap = Gap(
+            id=identity,
+            state="open",
+            verdict="lost" if worst.verdict == "lost" else "gap",
+            cause=worst.cause,
+            incident=incident,
+            node=container.node,
+            namespace=metadata.namespace,
+            pod=metadata.name,
+            container=container.name,
+            container_id=container.id,
+            policies=tuple(
+                sorted((p.policy for p in pairs), key=lambda p: (p.kind, p.namespace, p.name))
+            ),
+            since=min(pair.since for pair in pairs),
+            until=None,
+        )
+        if known is None:
+            self._ended.pop(identity, None)
+            self.total[worst.cause] = self.total.get(worst.cause, 0) + 1
+            self._open[container.id][identity] = _OpenGap(gap, announced=now, incident=key)
+            return gap
+        if known.incident != key:
+            self._leave(known.incident, identity)
+        known.incident = key
+        if known.gap == gap:
+            return None
+        known.gap = gap
+        return gap
+
+    def _close(
+        self, container_id: str, identity: str, *, healed: Interval | None, until: Interval
+    ) -> Gap:
+        entry = self._open[container_id].pop(identity)
+        if not self._open[container_id]:
+            del self._open[container_id]
+        gap = entry.gap
+        until = (max(until[0], gap.since[0]), max(until[1], gap.since[1]))
+        by_silence = gap.verdict == "gap" and entry.announced >= gap.since[1] + self._grace
+        never = healed is not None and by_silence and healed[1] <= gap.since[1] + self._grace
+        self.withdrawn += never
+        ended = replace(gap, state="withdrawn" if never else "closed", until=until)
+        self._ended[identity] = ended
+        if len(self._ended) > CLOSED_KEPT:
+            self._ended.pop(next(iter(self._ended)))
+        self._leave(entry.incident, identity)
+        return ended
+
+    # --- incidents ------------------------------------------------------------------------------
+
+    def _join(self, key: tuple[str, str], pair: Exposed, *, gap: str, container_id: str) -> str:
+        members = self._members.setdefault(key, {})
+        if gap not in members:
+            members[gap] = container_id
+            self._touched.add(key)
+        history = self._incidents.setdefault(key, [])
+        if not history:
+            history.append(self._new_incident(key, pair, number=1))
+        latest = history[-1]
+        if pair.since < latest.since and latest.state == "open":
+            history[-1] = latest = replace(latest, since=pair.since)
+            self._touched.add(key)
+        if latest.state == "closed":
+            ended = latest.until[1] if latest.until else 0.0
+            if pair.since[1] - ended > self._hold:
+                history.append(self._new_incident(key, pair, number=len(history) + 1))
+            else:
+                history[-1] = replace(latest, state="open", until=None)
+        return history[-1].id
+
+    def _new_incident(self, key: tuple[str, str], pair: Exposed, *, number: int) -> Incident:
+        cause, scope = key
+        return Incident(
+            id=digest("incident", self._cluster, cause, scope, str(number)),
+            state="open",
+            cause=cause,
+            scope=scope,
+            release=pair.release,
+            containers=0,
+            since=pair.since,
+            until=None,
+            remedy=CAUSES[cause].remedy_on(pair.release),
+        )
+
+    def _leave(self, key: tuple[str, str], gap: str) -> None:
+        self._members.get(key, {}).pop(gap, None)
+        self._touched.add(key)
+
+    def settle(self, *, now: float) -> Iterator[Incident]:
+        """Bring the incidents that were touched up to date; yield those that changed."""
+        touched, self._touched = self._touched, set()
+        for key in sorted(touched):
+            history = self._incidents[key]
+            before = history[-1]
+            members = self._members.get(key)
+            if members:
+                after = replace(
+                    before, state="open", until=None, containers=len(set(members.values()))
+                )
+            elif before.state == "open":
+                after = replace(before, state="closed", until=(now, now))
+            else:
+                continue
+            if after != before:
+                history[-1] = after
+                yield after
+
+    # --- what stands ----------------------------------------------------------------------------
+
+    def gaps(self) -> tuple[Gap, ...]:
+        """All gaps, by start, container and id."""
+        standing = [entry.gap for gaps in self._open.values() for entry in gaps.values()]
+        return tuple(
+            sorted(
+                [*self._ended.values(), *standing], key=lambda g: (g.since, g.container_id, g.id)
+            )
+        )
+
+    def incidents(self) -> tuple[Incident, ...]:
+        """All incidents, by start and id."""
+        every = [incident for history in self._incidents.values() for incident in history]
+        return tuple(sorted(every, key=lambda i: (i.since, i.id)))
+
+    def open_by_cause(self) -> tuple[dict[str, int], dict[str, int]]:
+        """How many gaps and how many incidents of each cause are open."""
+        gaps: dict[str, int] = {}
+        incidents: dict[str, int] = {}
+        for entries in self._open.values():
+            for entry in entries.values():
+                gaps[entry.gap.cause] = gaps.get(entry.gap.cause, 0) + 1
+        for history in self._incidents.values():
+            if history and history[-1].state == "open":
+                incidents[history[-1].cause] = incidents.get(history[-1].cause, 0) + 1
+        return gaps, incidents

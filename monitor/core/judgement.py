@@ -1,0 +1,440 @@
+"""The verdict of one pair: a container and a policy that should protect it, at one instant.
+
+What can change the answer, and nothing else can: the policy (its revision, its deletion), the
+container (its start, its Pod's labels and mode), the node's daemon (its incarnation and what its
+output says), an alert or a log about the container, a source going blind or coming back, and time
+(a deadline). `judge` looks at all of them at once and keeps nothing, so the order in which the facts
+arrived cannot matter.
+
+The order of the questions is the rule "first decided wins" (design, section 3): unsupported, exempt,
+causes that concern the whole node, evidence. A silence is a gap only if every source that could have
+shown the proof was read since the change; else it is unknown.
+"""
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from monitor.core.containers import ContainerRecord, exempt, unsupported
+from monitor.core.evidence import ContainerEvidence, Incarnation
+from monitor.core.instants import later
+from monitor.core.kubernetes import POLICY_KINDS
+from monitor.core.model import Grade, Interval, Verdict
+from monitor.core.nodes import NodeState, Phase
+from monitor.core.policies import SLACK, Learned, PolicyState
+from monitor.core.semantics import Behaviour
+
+QUEUE_IS_MOVING: Final = 10.0
+CLOSE_CALL: Final = 1.0
+POLICY_RESOURCES: Final = {kind: resource for resource, kind in POLICY_KINDS.items()}
+Evidence = Literal["written", "doubtful", "removed", "none"]
+
+
+class Limits(Struct, frozen=True):
+    """Durations in seconds (configuration, `judgement`)."""
+
+    grace: float
+    grace_limit: float
+    start_assumed: float
+
+
+class NodeView(Struct, frozen=True):
+    """What holds for all pairs of a node at one instant."""
+
+    node: NodeState
+    incarnation: Incarnation | None
+    phase: Phase
+    phase_since: Interval
+    behaviour: Behaviour | None
+    release: str | None
+    began: float
+    blind: dict[str, float]
+    unsettled_since: float | None
+
+
+class Judged(Struct, frozen=True):
+    """A verdict with its reasons. `recheck`: when time alone can change it."""
+
+    verdict: Verdict
+    grade: Grade | None = None
+    cause: str | None = None
+    since: Interval | None = None
+    predicted: bool | None = None
+    recheck: float | None = None
+    written: Interval | None = None
+    opening: str = ""
+
+
+def exemption(container: ContainerRecord, *, untracked: frozenset[str]) -> Judged | None:
+    """The verdicts that no evidence can move: unsupported and exempt."""
+    cause = unsupported(container.pod.pod, container.kind)
+    if cause is not None:
+        return Judged("unsupported", cause=cause, since=container.started)
+    cause = exempt(container.pod.pod, untracked=untracked)
+    return Judged("exempt", cause=cause, since=container.started) if cause is not None else None
+
+
+def judge(
+    container: ContainerRecord,
+    policy: PolicyState,
+    view: NodeView,
+    *,
+    namespace_created: Interval | None,
+    limits: Limits,
+    now: float,
+) -> Judged:
+    """The verdict of a pair that is neither unsupported nor exempt."""
+    return _Pair(container, policy, view, namespace_created, limits, now).judge()
+
+
+class _Pair:
+    """The question for one pair, split into the steps of the answer."""
+
+    def __init__(
+        self,
+        container: ContainerRecord,
+        policy: PolicyState,
+        view: NodeView,
+        namespace_created: Interval | None,
+        limits: Limits,
+        now: float,
+    ) -> None:
+        self.container = container
+        self.policy = policy
+        self.view = view
+        self.namespace_created = namespace_created
+        self.limits = limits
+        self.now = now
+        relabelled = (container.since_relabel or {}).get(policy.key)
+        self.relabelled = relabelled
+        self.lost = (container.lost_to or {}).get(policy.key)
+        self.opening = self._opened_by()
+        needed = later(container.started, policy.changed)
+        self.needed = later(needed, (relabelled, relabelled)) if relabelled is not None else needed
+
+    def judge(self) -> Judged:
+        for resource in ("pods", POLICY_RESOURCES[self.policy.kind]):
+            if self._blind_for_long(self.view.blind.get(resource)):
+                return self._unknown("source-outage", predicted=None)
+        incarnation = self.view.incarnation
+        if incarnation is None or self.view.phase not in {"ready", "starting"}:
+            return self._without_daemon()
+        proof = self._proven(incarnation)
+        if proof is not None and not self._refuted(incarnation):
+            return Judged("covered", grade="proven", since=proof, predicted=True, written=proof)
+        if self.view.phase == "starting":
+            return self._without_daemon()
+        return self._with_daemon(incarnation)
+
+    def _opened_by(self) -> str:
+        """What made the pair need protection: the latest of start, revision and relabelling."""
+        if self.relabelled is not None and self.relabelled >= self.policy.changed[1]:
+            return f"labels:{self.relabelled!r}"
+        if self.policy.changed[0] > self.container.started[0]:
+            return f"policy:{self.policy.uid}:{self.policy.generation}"
+        return "start"
+
+    def _blind_for_long(self, since: float | None) -> bool:
+        return since is not None and self.now - since > self.limits.grace
+
+    # --- node-level causes ----------------------------------------------------------------------
+
+    def _without_daemon(self) -> Judged:
+        if self.lost is not None:
+            return self._still_lost(predicted=None)
+        deadline = (
+            max(self.needed[1], self.view.began, self.view.phase_since[1]) + self.limits.grace
+        )
+        if self._is_early(deadline):
+            return self._pending(self._settled_by(deadline))
+        incarnation = self.view.incarnation
+        if incarnation is not None and not self.view.node.could_have_read(incarnation):
+            return self._unknown(self._blindness(incarnation), predicted=None)
+        if self.view.unsettled_since is not None:
+            return self._unknown("source-outage", predicted=None)
+        return self._gap(f"daemon-{self.view.phase}", predicted=None)
+
+    def _is_early(self, deadline: float) -> bool:
+        """Before the deadline, or shortly after the API server went away: the world may be half-new."""
+        unsettled = self.view.unsettled_since
+        return self.now < deadline or (
+            unsettled is not None and not self._blind_for_long(unsettled)
+        )
+
+    def _settled_by(self, deadline: float) -> float:
+        unsettled = self.view.unsettled_since
+        return deadline if unsettled is None else max(deadline, unsettled + self.limits.grace)
+
+    def _with_daemon(self, incarnation: Incarnation) -> Judged:
+        if incarnation.enforcer is not None and incarnation.enforcer in {"", "SELinux"}:
+            return self._gap("enforcer-absent", predicted=None)
+        if self.policy.rules.unenforceable:
+            return self._gap("rule-not-enforceable", predicted=None)
+        learned = self.policy.learned(incarnation, self.view.node)
+        if learned is not None and incarnation.rejected.get(self.policy.key, 0) > learned.position:
+            return self._gap("policy-rejected", predicted=False)
+        predicted = self._predicted(incarnation, learned)
+        if predicted is False:
+            return self._gap("namespace-newer-than-policy", predicted=False)
+        if self._refuted(incarnation):
+            return self._contradiction()
+        return self._by_evidence(incarnation, learned, predicted=predicted)
+
+    # --- prediction -----------------------------------------------------------------------------
+
+    def _predicted(self, incarnation: Incarnation, learned: Learned | None) -> bool | None:
+        behaviour = self.view.behaviour
+        if self.policy.kind == "KubeArmorPolicy" or self.policy.selector.lists_namespaces:
+            return True
+        if behaviour is not None and behaviour.refreshes_namespaces:
+            return True
+        younger = self._namespace_is_younger(incarnation, learned)
+        if younger is None:
+            return None
+        if behaviour is None:
+            return None if younger else True
+        return not younger
+
+    def _namespace_is_younger(
+        self, incarnation: Incarnation, learned: Learned | None
+    ) -> bool | None:
+        """Whether the Pod's namespace came after this daemon's last look at the policy (dossier 7.6)."""
+        lines = incarnation.policies.get(self.policy.key)
+        configured = incarnation.namespaces.get(self.container.pod.pod.metadata.namespace)
+        if learned is not None and lines:
+            last = lines[-1].position
+            if configured is not None:
+                return configured > max(last, incarnation.initialized)
+            return self._compare(self.view.node.instant(last, at=lines[-1].at))
+        known_by = max(
+            [hole[1] for hole in incarnation.holes]
+            + [incarnation.first_seen + SLACK, self.policy.changed[1]]
+        )
+        return self._compare((self.policy.changed[0], known_by))
+
+    def _compare(self, learned: Interval) -> bool | None:
+        created = self.namespace_created
+        if created is None:
+            return None
+        if created[0] > learned[1]:
+            return True
+        return False if created[1] < learned[0] else None
+
+    # --- evidence -------------------------------------------------------------------------------
+
+    def _by_evidence(
+        self, incarnation: Incarnation, learned: Learned | None, *, predicted: bool | None
+    ) -> Judged:
+        evidence = incarnation.container(self.container.id)
+        found = self._find(incarnation, evidence, learned)
+        if found == "written" and predicted and learned is not None:
+            grade: Grade = "applied" if learned.certain else "inferred"
+            return self._covered(grade, evidence, predicted=predicted)
+        if (
+            found == "removed"
+            and evidence is not None
+            and self.policy.key in self.container.covered
+        ):
+            return Judged(
+                "lost",
+                cause="rules-removed",
+                since=self._instant(evidence.deleted),
+                predicted=predicted,
+                opening=f"removed:{evidence.deleted}",
+            )
+        deadline, reason = self._deadline(incarnation, evidence)
+        if self._is_early(deadline):
+            recheck = self._settled_by(deadline)
+            if self.lost is not None:
+                return self._still_lost(predicted=predicted, recheck=recheck)
+            return self._pending(recheck, predicted=predicted)
+        if found in {"written", "doubtful"} and predicted:
+            return self._covered("inferred", evidence, predicted=predicted)
+        if self.lost is not None:
+            return self._still_lost(predicted=predicted)
+        return self._silence(incarnation, evidence, learned, predicted=predicted, reason=reason)
+
+    def _covered(
+        self, grade: Grade, evidence: ContainerEvidence | None, *, predicted: bool | None
+    ) -> Judged:
+        written = (
+            self._instant(evidence.latest_write) if evidence and evidence.latest_write else None
+        )
+        return Judged("covered", grade=grade, since=written, predicted=predicted, written=written)
+
+    def _proven(self, incarnation: Incarnation) -> Interval | None:
+        proof = (self.container.proven or {}).get(self.policy.key)
+        if proof is None:
+            return None
+        identity, generation, updated = proof
+        if identity != incarnation.identity or generation != self.policy.generation:
+            return None
+        evidence = incarnation.container(self.container.id)
+        if evidence is not None and max(evidence.deleted, evidence.removed) / 1e9 >= updated:
+            return None
+        return self._instant(int(updated * 1e9))
+
+    def _refuted(self, incarnation: Incarnation) -> bool:
+        """Whether what the policy forbids was done, surely after the last write and the last proof."""
+        refutation = (self.container.refuted or {}).get(self.policy.key)
+        if refutation is None or refutation[:2] != (incarnation.identity, self.policy.generation):
+            return False
+        evidence = incarnation.container(self.container.id)
+        written = evidence.latest_write / 1e9 if evidence is not None else 0.0
+        proof = (self.container.proven or {}).get(self.policy.key)
+        latest = max(written, proof[2] if proof is not None else 0.0)
+        return bool(written) and refutation[2] > latest + CLOSE_CALL
+
+    def _contradiction(self) -> Judged:
+        refutation = (self.container.refuted or {})[self.policy.key]
+        since = self._instant(int(refutation[2] * 1e9))
+        verdict: Verdict = (
+            "lost" if self.policy.key in self.container.covered or self.lost else "gap"
+        )
+        return Judged(
+            verdict, cause="contradicted", since=since, opening=f"contradicted:{refutation[2]!r}"
+        )
+
+    def _find(
+        self, incarnation: Incarnation, evidence: ContainerEvidence | None, learned: Learned | None
+    ) -> Evidence:
+        """What the node's output shows of this container's rules for the current revision."""
+        if not self.policy.rules.enforced:
+            handled = learned is not None and bool(incarnation.pods.get(self.container.pod.key))
+            return (
+                "doubtful"
+                if handled or (evidence is not None and evidence.latest_write)
+                else "none"
+            )
+        if evidence is None or not evidence.latest_write:
+            return "none"
+        if learned is None:
+            return self._find_after_hole(incarnation, evidence)
+        if evidence.map_is_live:
+            basis = incarnation.basis(evidence, self.container.pod.key)
+            if learned.position < basis and self._follows_relabel(incarnation, basis):
+                return "written"
+            return (
+                "doubtful"
+                if learned.position < evidence.latest_write and self.relabelled is None
+                else "none"
+            )
+        if evidence.deleted > max(evidence.created, learned.position):
+            return "removed"
+        return self._find_after_hole(incarnation, evidence)
+
+    def _find_after_hole(self, incarnation: Incarnation, evidence: ContainerEvidence) -> Evidence:
+        """An `Updating` after an outage without `Deleting`, for a container from before its end."""
+        last_hole = max((hole[1] for hole in incarnation.holes), default=None)
+        if last_hole is None or not incarnation.holes:
+            return "none"
+        written_since = evidence.write_at >= last_hole
+        intact = evidence.deleted < evidence.latest_write
+        if not (written_since and intact and self.policy.changed[0] < last_hole):
+            return "none"
+        return (
+            "doubtful" if evidence.map_is_live or self.container.started[0] < last_hole else "none"
+        )
+
+    def _follows_relabel(self, incarnation: Incarnation, basis: int) -> bool:
+        """After a change of labels or mode only a Pod-caused write brings the newly expected policies."""
+        if self.relabelled is None:
+            return True
+        seen = incarnation.pod_line_since(self.container.pod.key, self.relabelled - SLACK / 4)
+        return seen is not None and basis >= seen
+
+    # --- silence --------------------------------------------------------------------------------
+
+    def _deadline(
+        self, incarnation: Incarnation, evidence: ContainerEvidence | None
+    ) -> tuple[float, str | None]:
+        """Until when silence is normal, and the cause if it lasts."""
+        start = max(self.needed[1], self.view.phase_since[1], self.view.began)
+        text = self.view.node.text
+        if text.up:
+            start = max(start, text.since)
+        deadline = start + self.limits.grace
+        if evidence is not None and evidence.latest_write:
+            return deadline, None
+        handled = incarnation.pod_line_since(
+            self.container.pod.key, self.container.started[0] - SLACK
+        )
+        if handled is None and incarnation.last_pod_at > self.now - QUEUE_IS_MOVING:
+            moving_until = incarnation.last_pod_at + QUEUE_IS_MOVING
+            return min(
+                max(deadline, moving_until), start + self.limits.grace_limit
+            ), "event-queue-lag"
+        return deadline, None
+
+    def _silence(
+        self,
+        incarnation: Incarnation,
+        evidence: ContainerEvidence | None,
+        learned: Learned | None,
+        *,
+        predicted: bool | None,
+        reason: str | None,
+    ) -> Judged:
+        since = (
+            self.container.started[0]
+            if evidence is None or not evidence.latest_write
+            else self.needed[0]
+        )
+        if learned is None:
+            since = min(since, self.policy.changed[0])
+        if self._unread(incarnation, since):
+            return self._unknown(self._blindness(incarnation), predicted=predicted)
+        if predicted is None:
+            cause = "release-unknown" if self.view.behaviour is None else "no-evidence-source"
+            return self._unknown(cause, predicted=None)
+        return self._gap(reason or self._why(incarnation, evidence), predicted=predicted)
+
+    def _unread(self, incarnation: Incarnation, since: float) -> bool:
+        """Whether some of the node's output since then was not read."""
+        node = self.view.node
+        if not node.text.up or node.unresolved is not None or not incarnation.lines:
+            return True
+        return any(hole[1] >= since for hole in incarnation.holes)
+
+    def _blindness(self, incarnation: Incarnation) -> str:
+        heard = incarnation.lines > 0 or bool(self.view.node.text.outages)
+        return "source-outage" if heard else "no-evidence-source"
+
+    def _why(self, incarnation: Incarnation, evidence: ContainerEvidence | None) -> str:
+        registered = evidence is not None and evidence.registered > 0
+        if not registered and self._source_is_dead(incarnation, evidence):
+            return "container-source-dead"
+        return "unexplained"
+
+    @staticmethod
+    def _source_is_dead(incarnation: Incarnation, evidence: ContainerEvidence | None) -> bool:
+        """No runtime event for a container whose rules the daemon did try to write (F8)."""
+        tried = evidence is not None and evidence.latest_write > 0
+        return tried or incarnation.container_source != "started"
+
+    # --- verdicts -------------------------------------------------------------------------------
+
+    def _pending(self, recheck: float, *, predicted: bool | None = None) -> Judged:
+        return Judged(
+            "pending", since=self.needed, predicted=predicted, recheck=recheck, opening=self.opening
+        )
+
+    def _gap(self, cause: str, *, predicted: bool | None) -> Judged:
+        return Judged(
+            "gap", cause=cause, since=self.needed, predicted=predicted, opening=self.opening
+        )
+
+    def _still_lost(self, *, predicted: bool | None, recheck: float | None = None) -> Judged:
+        assert self.lost is not None
+        cause, since, opening = self.lost
+        return Judged(
+            "lost", cause=cause, since=since, predicted=predicted, recheck=recheck, opening=opening
+        )
+
+    def _unknown(self, cause: str, *, predicted: bool | None) -> Judged:
+        return Judged(
+            "unknown", cause=cause, since=self.needed, predicted=predicted, opening=self.opening
+        )
+
+    def _instant(self, position: int) -> Interval:
+        return self.view.node.instant(position, at=self.now)

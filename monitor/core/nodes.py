@@ -1,0 +1,309 @@
+"""A node: its daemon's Pods and incarnations, what of its output was read, and its clock."""
+
+from collections.abc import Iterator
+from typing import Final, Literal, TypeAlias
+
+from monitor.core import facts
+from monitor.core.blindness import Source
+from monitor.core.evidence import Incarnation
+from monitor.core.instants import second_of
+from monitor.core.kubernetes import Node, Pod
+from monitor.core.model import DaemonLine, Interval
+from monitor.core.semantics import parse
+
+Phase: TypeAlias = Literal["ready", "starting", "down", "replaced", "absent"]
+
+DAEMON_LABEL: Final = ("kubearmor-app", "kubearmor")
+DAEMON_CONTAINER: Final = "kubearmor"
+OFFSET_UNCERTAINTY: Final = 1.0
+ALWAYS: Final[Interval] = (0.0, 0.0)
+
+
+class DaemonPod:
+    """A Pod of KubeArmor's daemon bound to the node, as its status shows it."""
+
+    def __init__(self, pod: Pod) -> None:
+        self.uid = pod.metadata.uid
+        self.namespace = pod.metadata.namespace
+        self.name = pod.metadata.name
+        self.created = second_of(pod.metadata.creation_timestamp) or ALWAYS
+        self.pod = pod
+        self.deleted_at: float | None = None
+
+    @property
+    def deleting(self) -> bool:
+        return self.pod.metadata.deletion_timestamp is not None or self.deleted_at is not None
+
+    @property
+    def image_release(self) -> str | None:
+        containers = self.pod.spec.containers or ()
+        image = next((c.image for c in containers if c.name == DAEMON_CONTAINER), "")
+        tag = image.rsplit("@", 1)[0].rpartition(":")[2] if ":" in image else ""
+        return tag if parse(tag) else None
+
+
+class NodeState:
+    """Everything known of one node."""
+
+    def __init__(self, *, name: str, text: Source) -> None:
+        self.name = name
+        self.node: Node | None = None
+        self.text = text
+        self.unresolved: tuple[float, float] | None = None
+        self.daemon_pods: dict[str, DaemonPod] = {}
+        self.incarnations: dict[tuple[str, int], Incarnation] = {}
+        self.containers: set[str] = set()
+        self.offset_upper: float | None = None
+        self.offset_lower: float | None = None
+
+    # --- the daemon's Pods --------------------------------------------------------------------
+
+    def observe_daemon_pod(self, pod: Pod, *, at: float) -> None:
+        """Take the state of a daemon Pod bound here; its container's status ends and begins lives."""
+        known = self.daemon_pods.get(pod.metadata.uid)
+        if known is None:
+            known = self.daemon_pods[pod.metadata.uid] = DaemonPod(pod)
+        known.pod = pod
+        for status in pod.status.container_statuses or ():
+            if status.name != DAEMON_CONTAINER and len(pod.status.container_statuses or ()) > 1:
+                continue
+            self._observe_status(
+                known, status.restart_count, status.state, status.last_state, at=at
+            )
+
+    def _observe_status(
+        self, pod: DaemonPod, restart: int, state: object, last: object, *, at: float
+    ) -> None:
+        running = getattr(state, "running", None)
+        terminated = getattr(state, "terminated", None)
+        if running is not None:
+            started = second_of(running.started_at)
+            incarnation = self.incarnation(pod.uid, restart)
+            if started is not None and incarnation.running is None:
+                incarnation.running = (started[0], min(started[1], max(at, started[0])))
+                incarnation.first_seen = incarnation.first_seen or at
+        elif terminated is not None:
+            self.incarnation(pod.uid, restart)
+            self._end(pod.uid, restart, second_of(terminated.finished_at), at=at)
+        former = getattr(last, "terminated", None)
+        if former is not None and restart > 0:
+            self._end(pod.uid, restart - 1, second_of(former.finished_at), at=at)
+
+    def _end(self, uid: str, restart: int, finished: Interval | None, *, at: float) -> None:
+        incarnation = self.incarnation(uid, restart)
+        if incarnation.ended is None:
+            incarnation.ended = (finished[0], min(finished[1], at)) if finished else (at, at)
+
+    def forget_daemon_pod(self, uid: str, *, at: float) -> None:
+        """A daemon Pod was deleted: its incarnations are over."""
+        pod = self.daemon_pods.get(uid)
+        if pod is None or pod.deleted_at is not None:
+            return
+        pod.deleted_at = at
+        for incarnation in self.incarnations.values():
+            if incarnation.pod_uid == uid and incarnation.ended is None:
+                incarnation.ended = (at, at)
+
+    # --- incarnations -------------------------------------------------------------------------
+
+    def incarnation(self, pod_uid: str, restart: int) -> Incarnation:
+        """Return the incarnation, made if it is new."""
+        found = self.incarnations.get((pod_uid, restart))
+        if found is None:
+            found = Incarnation(node=self.name, pod_uid=pod_uid, restart=restart)
+            self.incarnations[pod_uid, restart] = found
+        return found
+
+    def _rank(self, incarnation: Incarnation) -> tuple[float, float, int]:
+        pod = self.daemon_pods.get(incarnation.pod_uid)
+        created = pod.created[0] if pod else 0.0
+        return (created, incarnation.first_seen, incarnation.restart)
+
+    def latest(self) -> Incarnation | None:
+        """The youngest incarnation, alive or not."""
+        return max(self.incarnations.values(), key=self._rank, default=None)
+
+    def current(self) -> Incarnation | None:
+        """The incarnation that runs now, None if none does."""
+        alive = [
+            i for i in self.incarnations.values() if i.ended is None and (i.running or i.lines)
+        ]
+        return max(alive, key=self._rank, default=None)
+
+    def _standing_pods(self) -> Iterator[DaemonPod]:
+        return (pod for pod in self.daemon_pods.values() if pod.deleted_at is None)
+
+    def phase(self, *, now: float, start_assumed: float) -> tuple[Phase, Interval]:
+        """What the daemon does at `now`, and since when."""
+        current = self.current()
+        if current is not None:
+            ready = self.ready_since(current, start_assumed=start_assumed)
+            if ready is not None and ready[1] <= now:
+                return "ready", ready
+            return "starting", current.running or (current.first_seen, current.first_seen)
+        standing = list(self._standing_pods())
+        if not standing:
+            gone = [
+                pod.deleted_at for pod in self.daemon_pods.values() if pod.deleted_at is not None
+            ]
+            return "absent", (max(gone), max(gone)) if gone else ALWAYS
+        latest = self.latest()
+        if latest is not None and latest.ended is not None:
+            return ("replaced" if self._is_replaced(latest) else "down"), latest.ended
+        created = min(pod.created for pod in standing)
+        return "down", created
+
+    def _is_replaced(self, incarnation: Incarnation) -> bool:
+        pod = self.daemon_pods.get(incarnation.pod_uid)
+        younger = (
+            any(other.created > pod.created for other in self.daemon_pods.values())
+            if pod is not None
+            else False
+        )
+        return younger or (pod is not None and pod.deleting)
+
+    def ending(self, identity: tuple[str, int]) -> tuple[str, Interval] | None:
+        """Why and when that incarnation ended; None while it runs."""
+        incarnation = self.incarnations.get(identity)
+        if incarnation is None or incarnation.ended is None:
+            return None
+        cause = "daemon-replaced" if self._is_replaced(incarnation) else "daemon-down"
+        return cause, incarnation.ended
+
+    def ready_since(self, incarnation: Incarnation, *, start_assumed: float) -> Interval | None:
+        """When that incarnation had initialised; unread: its start and a generous time more."""
+        if incarnation.initialized_at is not None:
+            return incarnation.initialized_at
+        if self.could_have_read(incarnation):
+            return None
+        began = incarnation.running or (incarnation.first_seen, incarnation.first_seen)
+        return (began[1] + start_assumed, began[1] + start_assumed)
+
+    def could_have_read(self, incarnation: Incarnation) -> bool:
+        """Whether its output is being read from the first line on."""
+        return incarnation.read_whole and self.text.up and self.unresolved is None
+
+    def pod_name(self, uid: str) -> str:
+        """The `namespace/name` of a daemon Pod, empty if it is not known."""
+        pod = self.daemon_pods.get(uid)
+        return f"{pod.namespace}/{pod.name}" if pod else ""
+
+    def daemon_set(self) -> str | None:
+        """The DaemonSet that the daemon's Pods here belong to."""
+        for pod in self.daemon_pods.values():
+            for owner in pod.pod.metadata.owner_references or ():
+                if owner.controller:
+                    return f"{pod.namespace}/{owner.name}"
+        return None
+
+    # --- text ---------------------------------------------------------------------------------
+
+    def text_up(self, *, at: float, reason: str) -> None:
+        """The output can be read again; whether something is missing, the next line tells."""
+        blind_since = self.text.since
+        if self.text.rise(at=at, reason=reason) and reason != "resumed":
+            self.unresolved = (blind_since, at)
+
+    def text_down(self, *, at: float, reason: str) -> None:
+        """The output cannot be read."""
+        if self.text.fall(at=at, reason=reason) and self.unresolved is not None:
+            self._admit_hole(self.unresolved)
+
+    def _admit_hole(self, hole: tuple[float, float]) -> None:
+        current = self.current()
+        if current is not None and current.lines:
+            current.holes.append(hole)
+        self.unresolved = None
+
+    def read(self, line: DaemonLine, *, at: float) -> tuple[Incarnation, str | None] | None:
+        """Take a line; None if it says nothing new. Returns the container that it is about."""
+        incarnation = self.incarnation(line.pod_uid, line.restart)
+        incarnation.pod = line.pod
+        if line.stamp <= incarnation.last_position:
+            self.unresolved = None
+            return None
+        if incarnation.lines == 0:
+            self._open(incarnation, line, at=at)
+        elif self.unresolved is not None:
+            self._admit_hole(self.unresolved)
+        self._compare_clocks(line, at=at)
+        if incarnation.ended is not None:
+            incarnation.last_position = line.stamp
+            return None
+        return incarnation, self._fold(incarnation, line, at=at)
+
+    def _open(self, incarnation: Incarnation, line: DaemonLine, *, at: float) -> None:
+        fact = line.fact
+        incarnation.first_seen = incarnation.first_seen or at
+        incarnation.opened = (
+            isinstance(fact, facts.LifecycleReported) and fact.phase == "starting"
+        ) or (isinstance(fact, facts.ReleaseReported) and fact.first_line)
+        if not incarnation.opened:
+            incarnation.holes.append((0.0, at))
+        self.unresolved = None
+        rank = self._rank(incarnation)
+        for other in self.incarnations.values():
+            if other.ended is None and other is not incarnation and self._rank(other) < rank:
+                other.ended = (other.last_at or at, at)
+
+    def _fold(self, incarnation: Incarnation, line: DaemonLine, *, at: float) -> str | None:
+        fact = line.fact
+        if isinstance(fact, facts.LifecycleReported):
+            if fact.phase == "initialized":
+                incarnation.initialized = line.stamp
+                incarnation.initialized_at = self.instant(line.stamp, at=at)
+            elif fact.phase in {"terminating", "terminated"}:
+                incarnation.ended = self.instant(line.stamp, at=at)
+        elif (
+            isinstance(fact, facts.PodSeen)
+            and not incarnation.opened
+            and not incarnation.initialized
+        ):
+            incarnation.initialized = line.stamp
+            incarnation.initialized_at = incarnation.running or (0.0, at)
+        return incarnation.fold(line, at)
+
+    # --- the clock ----------------------------------------------------------------------------
+
+    def _compare_clocks(self, line: DaemonLine, *, at: float) -> None:
+        upper = at - line.stamp / 1e9
+        if self.offset_upper is None or upper < self.offset_upper:
+            self.offset_upper = upper
+
+    def caused(self, *, by: float, stamp: int) -> None:
+        """A line cannot precede what caused it, seen here at `by`, by more than a second."""
+        lower = by - OFFSET_UNCERTAINTY - stamp / 1e9
+        if self.offset_lower is None or lower > self.offset_lower:
+            self.offset_lower = lower
+
+    @property
+    def offset(self) -> Interval | None:
+        """Our clock minus the node's, as far as it is known."""
+        if self.offset_upper is None:
+            return None
+        lower = self.offset_upper - OFFSET_UNCERTAINTY
+        if self.offset_lower is not None:
+            lower = min(self.offset_upper, self.offset_lower)
+        return (lower, self.offset_upper)
+
+    def instant(self, stamp: int, *, at: float | None = None) -> Interval:
+        """A stamp of this node on our clock."""
+        offset = self.offset or (0.0, 0.0)
+        seconds = stamp / 1e9
+        latest = seconds + offset[1]
+        if at is not None:
+            latest = min(latest, at)
+        return (min(seconds + offset[0], latest), latest)
+
+    # --- the release --------------------------------------------------------------------------
+
+    def release(self, incarnation: Incarnation | None) -> str | None:
+        """What its daemon runs, by the best source at hand (design, unknown release)."""
+        if incarnation is None:
+            return None
+        if incarnation.release is not None:
+            return incarnation.release
+        if incarnation.alert_release is not None:
+            return incarnation.alert_release
+        pod = self.daemon_pods.get(incarnation.pod_uid)
+        return pod.image_release if pod else None

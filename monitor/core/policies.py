@@ -1,0 +1,137 @@
+"""Policies: their revisions as the API server told them, and what a daemon has learned of them.
+
+A revision is (uid, generation). The daemon's lines name the policy only; which revision a line is
+about follows from counting (design, section 3): the first line of an incarnation carries the
+revision of its moment, the k-th `modified` after it the k-th MODIFIED event after that, those that
+changed metadata only included. A line cannot be about an event that we saw more than `SLACK` later.
+"""
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from monitor.core.evidence import Incarnation, LearnedLine, PolicyKey
+from monitor.core.instants import second_of
+from monitor.core.kubernetes import POLICY_KINDS, Policy
+from monitor.core.model import Interval, PolicyReference
+from monitor.core.nodes import NodeState
+from monitor.core.rules import Rules, read_rules
+from monitor.core.selector import Selector, cluster_wide, namespaced
+
+SLACK: Final = 2.0
+CONTAINER_KINDS: Final = ("KubeArmorPolicy", "KubeArmorClusterPolicy")
+
+
+class Event(Struct, frozen=True, gc=False):
+    """A change of the object as we saw it: `at` receive time; `generation` what it then was."""
+
+    at: float
+    generation: int
+
+
+class Learned(Struct, frozen=True, gc=False):
+    """Where a daemon's output shows that it knows the current revision."""
+
+    position: int
+    at: float
+    certain: bool
+
+
+class PolicyState:
+    """One policy object, from its creation to its deletion."""
+
+    def __init__(self, *, kind: str, policy: Policy, at: float, listed: bool) -> None:
+        metadata = policy.metadata
+        self.kind = kind
+        self.uid = metadata.uid
+        self.namespace = metadata.namespace
+        self.name = metadata.name
+        self.key: PolicyKey = (kind, metadata.namespace, metadata.name)
+        self.created = second_of(metadata.creation_timestamp) or (at, at)
+        self.deleted_at: float | None = None
+        self.events: list[Event] = []
+        self.generation = metadata.generation
+        self.changed: Interval = (
+            self.created[0],
+            at if listed and metadata.generation > 1 else min(self.created[1], at),
+        )
+        self.selector: Selector = Selector()
+        self.rules: Rules = Rules(())
+        self.counted_from = 0
+        self._compile(policy.spec or {})
+        self.events.append(Event(at=self.changed[1], generation=self.generation))
+
+    def _compile(self, spec: dict[str, Any]) -> None:
+        if self.kind == "KubeArmorPolicy":
+            self.selector = namespaced(namespace=self.namespace, spec=spec)
+        else:
+            self.selector = cluster_wide(spec=spec)
+        self.rules = read_rules(spec)
+
+    def modify(self, policy: Policy, *, at: float, listed: bool) -> bool:
+        """Take a later state of the object; return whether it is a new revision."""
+        generation = policy.metadata.generation
+        renewed = generation != self.generation
+        if listed and not renewed:
+            return False
+        since = self.events[-1].at
+        self.events.append(Event(at=at, generation=generation))
+        if listed:
+            self.counted_from = len(self.events) - 1
+        if not renewed:
+            return False
+        self.generation = generation
+        self.changed = (since if listed else at, at)
+        self._compile(policy.spec or {})
+        return True
+
+    @property
+    def reference(self) -> PolicyReference:
+        return PolicyReference(
+            kind=self.kind, namespace=self.namespace, name=self.name, generation=self.generation
+        )
+
+    def learned(self, incarnation: Incarnation, node: NodeState) -> Learned | None:
+        """Where that daemon learned the current revision; None if no line shows it."""
+        lines = incarnation.policies.get(self.key)
+        if not lines or lines[-1].action == "deleted":
+            return None
+        if not self._about_this_object(lines[0], node):
+            return None
+        current = self._first_event_of_current()
+        if current == 0:
+            return Learned(position=lines[0].position, at=lines[0].at, certain=True)
+        base = self._event_at(lines[0], node)
+        uncertain: Learned | None = None
+        for offset, line in enumerate(lines):
+            counted = base + offset
+            seen = self.events[current].at
+            if counted >= current and seen <= line.at + SLACK:
+                return Learned(position=line.position, at=line.at, certain=True)
+            vague = current == self.counted_from and line.at >= self.changed[0]
+            if uncertain is None and (seen + SLACK <= line.at or vague):
+                uncertain = Learned(position=line.position, at=line.at, certain=False)
+        return uncertain
+
+    def _first_event_of_current(self) -> int:
+        index = len(self.events) - 1
+        while index > 0 and self.events[index - 1].generation == self.generation:
+            index -= 1
+        return index
+
+    def _about_this_object(self, line: LearnedLine, node: NodeState) -> bool:
+        """A line older than the object is about an earlier one of the same name."""
+        return node.instant(line.position, at=line.at)[1] >= self.created[0] - SLACK
+
+    def _event_at(self, line: LearnedLine, node: NodeState) -> int:
+        """The event that was the latest when a first line was printed; in doubt the older."""
+        printed = node.instant(line.position, at=line.at)[0]
+        index = 0
+        while index + 1 < len(self.events) and self.events[index + 1].at <= printed:
+            index += 1
+        return index
+
+
+def kind_of(resource: str) -> str | None:
+    """The policy kind that a resource holds, None for other resources."""
+    return POLICY_KINDS.get(resource)

@@ -1,0 +1,361 @@
+r"""A line of a KubeArmor daemon's output → what it says.
+
+Dossier sections 3.2 and 12.2 describe the lines: `TIME TAB LEVEL TAB TEXT`, the level coloured even
+without a terminal; stack traces, empty lines and lines of the NRI library (`time=…`) have no stamp.
+pods/log with timestamps puts the kubelet's time and a space before each.
+
+Most lines say nothing about coverage. They are told apart as bytes, by the first bytes of the text,
+before anything is decoded.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from monitor.core import facts
+from monitor.core.facts import Fact
+from monitor.core.instants import nanoseconds
+from monitor.core.model import DaemonLine
+
+LONGEST_LINE: Final = 1 << 20
+
+_IRRELEVANT: Final = facts.Irrelevant()
+_UNRECOGNISED: Final = facts.Unrecognised()
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+_STAMPED: Final = re.compile(
+    rb"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,9})\t(?:\x1b\[\d+m)?([A-Z]+)(?:\x1b\[0m)?\t(.*)",
+    re.DOTALL,
+)
+_ID: Final = "([0-9a-f]{12,64})"
+
+_POLICY: Final = re.compile(
+    r"Detected a (?:(Cluster|Host|Network) )?Security Policy \((added|modified|deleted)/(?:([^/]*)/)?([^/]*)\)$"
+)
+_POLICY_KINDS: Final = {
+    None: "KubeArmorPolicy",
+    "Cluster": "KubeArmorClusterPolicy",
+    "Host": "KubeArmorHostPolicy",
+    "Network": "KubeArmorNetworkPolicy",
+}
+_POD: Final = re.compile(r"Detected a Pod \((added|modified|deleted|patched)/([^/]*)/([^/]*)\)$")
+_CONTAINER: Final = re.compile(
+    rf"Detected a container \((added|removed)/{_ID}(?:/pidns=(\d+)/mntns=(\d+))?\)$"
+)
+_RULES: Final = re.compile(
+    rf"(Updating container rules|Creating inner map|Deleting inner map) for {_ID}$"
+)
+_MAP_FAILED: Final = re.compile(
+    rf"error (creating container map for|adding container|adding rule to map for container) {_ID}"
+    r"(?: to outer map)?:? ?(.*)$"
+)
+_MAP_STEPS: Final = {
+    "creating container map for": "create",
+    "adding container": "outer",
+    "adding rule to map for container": "inner",
+}
+_NAMESPACE: Final = re.compile(r"Namespace (\S+) visibili?t?y configured ")
+_UNTRACKED: Final = re.compile(r"Policy cannot be enforced in untracked namespace (\S+)$")
+_RELEASE: Final = re.compile(r"BUILD-INFO: version: (v?\d+\.\d+\.\d+[^\s,]*)")
+_PLUGIN: Final = re.compile(r"Created plugin \S*?-kubearmor-(v\d+\.\d+\.\d+\S*)")
+_SETTING: Final = re.compile(r"(\w+):(\[[^\]]*\]|[^\s\[\]{}]*)")
+_CLIENT: Final = re.compile(
+    r"(Added a new|Deleted the) client \(([0-9a-fA-F-]+)(?:, \w*)?\) for Watch(Alerts|Logs|Messages)$"
+)
+_WATCH_STARTED: Final = {
+    "Started to monitor security policies": "kubearmorpolicies",
+    "Started to monitor cluster security policies": "kubearmorclusterpolicies",
+    "Started to monitor host security policies": "kubearmorhostpolicies",
+    "Started to monitor network security policies": "kubearmornetworkpolicies",
+    "Started to monitor Pod events": "pods",
+}
+_WATCH_DEAD: Final = re.compile(
+    r"(?:timeout|error) while monitoring (cluster |host |network )?security policies, (.*)$"
+)
+_EXACT: Final[dict[str, Fact]] = {
+    "Initialized KubeArmor": facts.LifecycleReported("initialized"),
+    "Got a signal to terminate KubeArmor": facts.LifecycleReported("terminating"),
+    "Terminated KubeArmor": facts.LifecycleReported("terminated"),
+    "Initialized BPF-LSM Enforcer": facts.EnforcerReported("BPFLSM"),
+    "Initialized AppArmor Enforcer": facts.EnforcerReported("AppArmor"),
+    "Initialized SELinux Enforcer": facts.EnforcerReported("SELinux"),
+    "Started to monitor NRI events": facts.ContainerSourceReported("started"),
+    "Started to monitor Containerd events": facts.ContainerSourceReported("started"),
+    "Started to monitor Docker events": facts.ContainerSourceReported("started"),
+    "Started to monitor CRI-O events": facts.ContainerSourceReported("started"),
+    "NRI connection lost": facts.ContainerSourceReported("lost"),
+    "restarting NRI": facts.ContainerSourceReported("reconnecting"),
+}
+
+
+def read_line(
+    raw: bytes, *, node: str, pod: str, pod_uid: str, restart: int, container: str
+) -> DaemonLine:
+    """Translate one line of pods/log with timestamps (`pod` is `namespace/name`).
+
+    Raises ValueError for a line without the kubelet's stamp.
+    """
+    stamp, _, text = raw.partition(b" ")
+    daemon_stamp, fact = classify(text[:LONGEST_LINE])
+    return DaemonLine(
+        node=node,
+        pod=pod,
+        pod_uid=pod_uid,
+        restart=restart,
+        container=container,
+        stamp=nanoseconds(stamp.decode("ascii", "replace")),
+        daemon_stamp=daemon_stamp,
+        fact=fact,
+    )
+
+
+def classify(text: bytes) -> tuple[float | None, Fact]:
+    """The daemon's own stamp (Unix seconds, taken as UTC) and what the text says."""
+    stamped = _STAMPED.match(text)
+    if stamped is None:
+        return None, _unstamped(text)
+    time, level, message = stamped.groups()
+    try:
+        daemon_stamp = nanoseconds(time.decode("ascii") + "Z") / 1e9
+    except ValueError:
+        daemon_stamp = None
+    return daemon_stamp, say(
+        message.decode("utf-8", "replace").rstrip(), level=level.decode("ascii")
+    )
+
+
+def _unstamped(text: bytes) -> Fact:
+    if text.startswith(b"time="):
+        created = _PLUGIN.search(text.decode("utf-8", "replace"))
+        return facts.ReleaseReported(created[1].rstrip('"')) if created else _IRRELEVANT
+    if text.startswith((b"unable to fetch namespace list", b"Unable to fetch namespace list")):
+        return facts.NamespaceListFailed(text.decode("utf-8", "replace").strip())
+    return _IRRELEVANT
+
+
+def say(message: str, *, level: str) -> Fact:
+    """What a message (without stamp and level) says; also for messages over gRPC."""
+    exact = _EXACT.get(message)
+    if exact is not None:
+        return exact
+    watched = _WATCH_STARTED.get(message)
+    if watched is not None:
+        return facts.WatchReported(watched, "started")
+    for opening, read in _READERS:
+        if message.startswith(opening):
+            return read(message)
+    if message.startswith(_SILENT) or not message:
+        return _IRRELEVANT
+    return _IRRELEVANT if level == "DEBUG" else _UNRECOGNISED
+
+
+def _policy(message: str) -> Fact:
+    match = _POLICY.match(message)
+    if match is None:
+        return _UNRECOGNISED
+    scope, action, namespace, name = match.groups()
+    return facts.PolicyLearned(
+        kind=_POLICY_KINDS[scope],
+        action=action,  # type: ignore[arg-type]  # one of the pattern's words
+        namespace=namespace or "",
+        name=name,
+    )
+
+
+def _pod(message: str) -> Fact:
+    match = _POD.match(message)
+    return facts.PodSeen(match[1], match[2], match[3]) if match else _UNRECOGNISED  # type: ignore[arg-type]  # one of the pattern's words
+
+
+def _container(message: str) -> Fact:
+    match = _CONTAINER.match(message)
+    if match is None:
+        return _UNRECOGNISED
+    action, identity, pid_namespace, mount_namespace = match.groups()
+    if action == "removed":
+        return facts.ContainerRemoved(identity[:12])
+    return facts.ContainerRegistered(
+        container_id=identity[:12],
+        pid_namespace=None if pid_namespace is None else int(pid_namespace),
+        mount_namespace=None if mount_namespace is None else int(mount_namespace),
+    )
+
+
+def _rules(message: str) -> Fact:
+    match = _RULES.match(message)
+    if match is None:
+        return _UNRECOGNISED
+    if match[1] == "Updating container rules":
+        return facts.RulesUpdating(match[2])
+    return (
+        facts.MapCreated(match[2])
+        if match[1] == "Creating inner map"
+        else facts.MapDeleted(match[2])
+    )
+
+
+def _map_failed(message: str) -> Fact:
+    match = _MAP_FAILED.match(message)
+    if match is None:
+        return _UNRECOGNISED
+    return facts.MapFailed(match[2], _MAP_STEPS[match[1]], match[3])  # type: ignore[arg-type]  # a table's words
+
+
+def _namespace(message: str) -> Fact:
+    match = _NAMESPACE.match(message)
+    return facts.NamespaceConfigured(match[1]) if match else _IRRELEVANT
+
+
+def _untracked(message: str) -> Fact:
+    match = _UNTRACKED.match(message)
+    return facts.NamespaceUntracked(match[1]) if match else _UNRECOGNISED
+
+
+def _release(message: str) -> Fact:
+    match = _RELEASE.match(message)
+    if match is None:
+        return facts.LifecycleReported("starting")
+    release = match[1]
+    return facts.ReleaseReported(
+        release=release if release.startswith("v") else f"v{release}", first_line=True
+    )
+
+
+def _configuration(message: str) -> Fact:
+    settings = tuple((key, value) for key, value in _SETTING.findall(message))
+    return facts.ConfigurationReported(settings)
+
+
+def _client(message: str) -> Fact:
+    match = _CLIENT.match(message)
+    if match is None:
+        return _IRRELEVANT
+    return facts.FeedClient(
+        action="added" if match[1] == "Added a new" else "deleted",
+        feed=match[3].lower(),  # type: ignore[arg-type]  # one of the pattern's words
+        client=match[2],
+    )
+
+
+def _watch_dead(message: str) -> Fact:
+    match = _WATCH_DEAD.match(message)
+    if match is None:
+        return _UNRECOGNISED
+    return facts.WatchReported(f"kubearmor{(match[1] or '').strip()}policies", "dead", match[2])
+
+
+def _always(fact: Fact) -> Callable[[str], Fact]:
+    return lambda _message: fact
+
+
+def _rejected(message: str) -> Fact:
+    return facts.PolicyRejected(message.removeprefix("Error ADD, "))
+
+
+def _disabled_enforcer(message: str) -> Fact:
+    return facts.EnforcerReported("", message.removeprefix("Disabled KubeArmor Enforcer: "))
+
+
+def _node_name(message: str) -> Fact:
+    return facts.NodeNamed(message.removeprefix("Node Name: "))
+
+
+def _node_address(message: str) -> Fact:
+    return facts.NodeAddressed(message.removeprefix("Node IP: "))
+
+
+def _namespace_list(message: str) -> Fact:
+    return facts.NamespaceListFailed(message)
+
+
+def _pods_dead(message: str) -> Fact:
+    return facts.WatchReported("pods", "dead", message.removeprefix("Error starting pod informer="))
+
+
+_READERS: Final[tuple[tuple[str, Callable[[str], Fact]], ...]] = (
+    ("Updating container rules for ", _rules),
+    ("Creating inner map for ", _rules),
+    ("Deleting inner map for ", _rules),
+    ("Detected a Pod ", _pod),
+    ("Detected a container ", _container),
+    ("Detected a Security Policy ", _policy),
+    ("Detected a Cluster Security Policy ", _policy),
+    ("Detected a Host Security Policy ", _policy),
+    ("Detected a Network Security Policy ", _policy),
+    ("Namespace ", _namespace),
+    ("Policy cannot be enforced in untracked namespace ", _untracked),
+    ("error creating container map for ", _map_failed),
+    ("error adding ", _map_failed),
+    ("Error ADD", _rejected),
+    ("Added a new client ", _client),
+    ("Deleted the client ", _client),
+    ("BUILD-INFO: ", _release),
+    ("Arguments [", _always(facts.LifecycleReported("starting"))),
+    ("Final Configuration [", _configuration),
+    ("Disabled KubeArmor Enforcer", _disabled_enforcer),
+    ("Node Name: ", _node_name),
+    ("Node IP: ", _node_address),
+    ("unable to fetch namespace list", _namespace_list),
+    ("timeout while monitoring ", _watch_dead),
+    ("error while monitoring ", _watch_dead),
+    ("Error starting pod informer=", _pods_dead),
+    ("Attempting to reconnect to ", _always(facts.ContainerSourceReported("reconnecting"))),
+    ("Failed to connect to NRI", _always(facts.ContainerSourceReported("lost"))),
+    ("Failed to create NRI stub", _always(facts.ContainerSourceReported("dead"))),
+    ("Containerd k8s event subscription error", _always(facts.ContainerSourceReported("lost"))),
+    # Printed before the daemon dials: it proves nothing (dossier 12.3).
+    ("Successfully reconnected to ", _always(_IRRELEVANT)),
+)
+
+_SILENT: Final = (
+    "Successfully added visibility map",
+    "Successfully deleted visibility map",
+    "Updated visibility map",
+    "Updating container preset rules",
+    "[",
+    "Alert Throttling configured",
+    "Argument matching configured",
+    "Failed to read /sys/kernel/security",
+    "Initialized ",
+    "Started ",
+    "Starting TraceEvents",
+    "Configuration [",
+    "GlobalCfg.Host=",
+    "Node ",
+    "OS Image: ",
+    "Kernel Version: ",
+    "Kubelet Version: ",
+    "Container Runtime: ",
+    "Detected mounted BPF filesystem",
+    "Initializing ",
+    "eBPF system monitor",
+    "Supported LSMs: ",
+    "BPF LSM not supported",
+    "Disabled ",
+    "Watching for posture changes",
+    "Current Global Posture",
+    "Updating default posture",
+    "Updated default posture",
+    "Destroyed ",
+    "Stopped ",
+    "Ring Buffer closed",
+    "Perf Buffer closed",
+    "failed to fetch Pod",
+    "Failed to get ownerRef",
+    "All Kubernetes informer caches synced",
+    "Failed to initialize KubeArmor Network Policy Enforcer",
+    "Using runtime and CRI socket",
+    "Container matched for ",
+    "Container not registered in map",
+    "Lost Perf Events Count",
+    "Successfully ",
+    "Registered ",
+    "Unregistered ",
+    "Updated ",
+    "Added ",
+    "Removed ",
+    "Patched ",
+    "Deleted ",
+    "Couldn't ",
+    "Failed to start containerd container",
+    "Failed to update containerd container",
+)
