@@ -27,15 +27,20 @@ def proven_by(
     action = _effect(alert)
     if action is None or not alert.policy or _is_older(alert.updated, incarnation):
         return False
+    fitting = [
+        key
+        for key in container.expected
+        if policies[key].name == alert.policy
+        and policies[key].rules.concern(
+            operation=alert.operation, resource=alert.resource, action=action
+        )
+    ]
+    kinds = {key[0] for key in fitting}
     news = False
-    for key in container.expected:
-        policy = policies[key]
-        if policy.name != alert.policy:
-            continue
-        if policy.rules.concern(operation=alert.operation, resource=alert.resource, action=action):
-            proof = (incarnation.identity, policy.generation, alert.updated)
-            container.proven = (container.proven or {}) | {key: proof}
-            news = True
+    for key in fitting if len(kinds) == 1 else ():
+        proof = (incarnation.identity, policies[key].generation, alert.updated)
+        container.proven = (container.proven or {}) | {key: proof}
+        news = True
     return news
 
 

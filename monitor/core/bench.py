@@ -16,7 +16,7 @@ from monitor.core.deadlines import Deadlines
 from monitor.core.evidence import PolicyKey
 from monitor.core.gaps import Exposed, Ledger
 from monitor.core.instants import difference, later, plus
-from monitor.core.judgement import Judged, Limits, NodeView, exemption, judge
+from monitor.core.judgement import Judged, Limits, NodeView, Surroundings, exemption, judge
 from monitor.core.model import (
     Announcement,
     ContainerCoverage,
@@ -114,6 +114,8 @@ class Bench:
             incarnation=incarnation,
             phase=phase,
             phase_since=since,
+            followed=incarnation is None
+            or node.follows(incarnation, now=now, patience=self._limits.grace),
             behaviour=behaviour(release),
             release=release,
             began=self._began,
@@ -160,22 +162,32 @@ class Bench:
         spared = exemption(container, untracked=self._world.untracked(view.node))
         if spared is not None:
             return dict.fromkeys(container.expected, spared)
-        created = self._world.namespaces.get(container.pod.pod.metadata.namespace)
+        surroundings = Surroundings(
+            namespace_created=self._world.namespaces.get(container.pod.pod.metadata.namespace),
+            ambiguous=self._world.ambiguous_names(),
+        )
         judged: dict[PolicyKey, Judged] = {}
         for key in container.expected:
             verdict = judge(
                 container,
                 self._world.policies[key],
                 view,
-                namespace_created=created,
+                surroundings=surroundings,
                 limits=self._limits,
                 now=now,
             )
-            judged[key] = self._standing(container, key, verdict)
+            judged[key] = self._standing(container, view, key, verdict)
         return judged
 
-    def _standing(self, container: ContainerRecord, key: PolicyKey, judged: Judged) -> Judged:
-        """An open gap stays open until something is known: waiting and blindness do not close it."""
+    def _standing(
+        self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
+    ) -> Judged:
+        """An open gap stays open while nothing is known: waiting and blindness do not close it.
+
+        But a daemon that started since and whose output is not read may have closed it.
+        """
+        if not view.followed and _identity(view) != container.gap_under:
+            return judged
         if judged.verdict not in {"pending", "unknown"} or not container.uncovered:
             return judged
         gap = self._ledger.open_of(container.id, judged.opening)
@@ -206,6 +218,8 @@ class Bench:
         container.covered = container.covered if container.covered == covered else covered
         if covered and view.incarnation is not None:
             container.covered_by = view.incarnation.identity
+        if any(verdict.verdict == "gap" for verdict in judged.values()):
+            container.gap_under = _identity(view)
         if container.residual:
             self._drop_residual(container, view)
 
@@ -297,7 +311,12 @@ class Bench:
             return "unpoliced", None
         key = min(
             judged,
-            key=lambda k: (SEVERITY[judged[k].verdict], rank(judged[k].cause or "unexplained"), k[2], k),
+            key=lambda k: (
+                SEVERITY[judged[k].verdict],
+                rank(judged[k].cause or "unexplained"),
+                k[2],
+                k,
+            ),
         )
         return judged[key].verdict, judged[key].cause
 
@@ -537,3 +556,7 @@ class Bench:
             containers=len(self._world.containers),
             pairs=sum(len(container.expected) for container in self._world.containers.values()),
         )
+
+
+def _identity(view: NodeView) -> tuple[str, int] | None:
+    return view.incarnation.identity if view.incarnation else None

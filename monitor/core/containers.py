@@ -74,6 +74,7 @@ class ContainerRecord:
         "exposed_since",
         "exposure",
         "frozen",
+        "gap_under",
         "id",
         "kind",
         "lost_to",
@@ -104,6 +105,7 @@ class ContainerRecord:
         self.proven: dict[PolicyKey, Proof] | None = None
         self.refuted: dict[PolicyKey, Proof] | None = None
         self.covered_by: tuple[str, int] | None = None
+        self.gap_under: tuple[str, int] | None = None
         self.lost_to: dict[PolicyKey, Lost] | None = None
         self.delays: dict[PolicyKey, Interval] | None = None
         self.residual: dict[PolicyKey, float] | None = None

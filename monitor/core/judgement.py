@@ -27,7 +27,7 @@ from monitor.core.semantics import Behaviour
 QUEUE_IS_MOVING: Final = 10.0
 CLOSE_CALL: Final = 1.0
 POLICY_RESOURCES: Final = {kind: resource for resource, kind in POLICY_KINDS.items()}
-Evidence = Literal["written", "doubtful", "removed", "none"]
+Evidence = Literal["written", "resumed", "doubtful", "removed", "none"]
 
 
 class Limits(Struct, frozen=True):
@@ -48,8 +48,18 @@ class NodeView(Struct, frozen=True):
     behaviour: Behaviour | None
     release: str | None
     began: float
+    followed: bool
     blind: dict[str, float]
     unsettled_since: float | None
+
+
+class Surroundings(Struct, frozen=True):
+    """What holds for all pairs of a container: when its namespace was created, and which names of
+    policies more than one kind bears (dossier 5.6: KubeArmor then confuses them).
+    """
+
+    namespace_created: Interval | None
+    ambiguous: frozenset[str]
 
 
 class Judged(Struct, frozen=True):
@@ -79,12 +89,19 @@ def judge(
     policy: PolicyState,
     view: NodeView,
     *,
-    namespace_created: Interval | None,
+    surroundings: Surroundings,
     limits: Limits,
     now: float,
 ) -> Judged:
     """The verdict of a pair that is neither unsupported nor exempt."""
-    return _Pair(container, policy, view, namespace_created, limits, now).judge()
+    return _Pair(
+        container=container,
+        policy=policy,
+        view=view,
+        surroundings=surroundings,
+        limits=limits,
+        now=now,
+    ).judge()
 
 
 class _Pair:
@@ -92,17 +109,19 @@ class _Pair:
 
     def __init__(
         self,
+        *,
         container: ContainerRecord,
         policy: PolicyState,
         view: NodeView,
-        namespace_created: Interval | None,
+        surroundings: Surroundings,
         limits: Limits,
         now: float,
     ) -> None:
         self.container = container
         self.policy = policy
         self.view = view
-        self.namespace_created = namespace_created
+        self.namespace_created = surroundings.namespace_created
+        self.namesake = policy.name in surroundings.ambiguous
         self.limits = limits
         self.now = now
         relabelled = (container.since_relabel or {}).get(policy.key)
@@ -140,15 +159,18 @@ class _Pair:
     # --- node-level causes ----------------------------------------------------------------------
 
     def _without_daemon(self) -> Judged:
+        incarnation = self.view.incarnation
+        unread = incarnation is not None and not self.view.followed
         if self.lost is not None:
+            if unread and incarnation is not None:
+                return self._unknown(self._blindness(incarnation), predicted=None)
             return self._still_lost(predicted=None)
         deadline = (
             max(self.needed[1], self.view.began, self.view.phase_since[1]) + self.limits.grace
         )
         if self._is_early(deadline):
             return self._pending(self._settled_by(deadline))
-        incarnation = self.view.incarnation
-        if incarnation is not None and not self.view.node.could_have_read(incarnation):
+        if unread and incarnation is not None:
             return self._unknown(self._blindness(incarnation), predicted=None)
         if self.view.unsettled_since is not None:
             return self._unknown("source-outage", predicted=None)
@@ -184,6 +206,8 @@ class _Pair:
 
     def _predicted(self, incarnation: Incarnation, learned: Learned | None) -> bool | None:
         behaviour = self.view.behaviour
+        if self.namesake:
+            return None
         if self.policy.kind == "KubeArmorPolicy" or self.policy.selector.lists_namespaces:
             return True
         if behaviour is not None and behaviour.refreshes_namespaces:
@@ -245,14 +269,14 @@ class _Pair:
         deadline, reason = self._deadline(incarnation, evidence)
         if self._is_early(deadline):
             recheck = self._settled_by(deadline)
-            if self.lost is not None:
-                return self._still_lost(predicted=predicted, recheck=recheck)
-            return self._pending(recheck, predicted=predicted)
+            if self.lost is None:
+                return self._pending(recheck, predicted=predicted)
+            if self._unread(incarnation, self.container.started[0]):
+                return self._unknown(self._blindness(incarnation), predicted=predicted)
+            return self._still_lost(predicted=predicted, recheck=recheck)
         if found in {"written", "doubtful"} and predicted:
             return self._covered("inferred", evidence, predicted=predicted)
-        if self.lost is not None:
-            return self._still_lost(predicted=predicted)
-        return self._silence(incarnation, evidence, learned, predicted=predicted, reason=reason)
+        return self._silence(incarnation, evidence, predicted=predicted, reason=reason)
 
     def _covered(
         self, grade: Grade, evidence: ContainerEvidence | None, *, predicted: bool | None
@@ -309,7 +333,7 @@ class _Pair:
         if evidence is None or not evidence.latest_write:
             return "none"
         if learned is None:
-            return self._find_after_hole(incarnation, evidence)
+            return self._find_after_hole(incarnation, evidence, None)
         if evidence.map_is_live:
             basis = incarnation.basis(evidence, self.container.pod.key)
             if learned.position < basis and self._follows_relabel(incarnation, basis):
@@ -321,20 +345,24 @@ class _Pair:
             )
         if evidence.deleted > max(evidence.created, learned.position):
             return "removed"
-        return self._find_after_hole(incarnation, evidence)
+        return self._find_after_hole(incarnation, evidence, learned)
 
-    def _find_after_hole(self, incarnation: Incarnation, evidence: ContainerEvidence) -> Evidence:
+    def _find_after_hole(
+        self, incarnation: Incarnation, evidence: ContainerEvidence, learned: Learned | None
+    ) -> Evidence:
         """An `Updating` after an outage without `Deleting`, for a container from before its end."""
         last_hole = max((hole[1] for hole in incarnation.holes), default=None)
-        if last_hole is None or not incarnation.holes:
+        if last_hole is None or evidence.write_at < last_hole:
             return "none"
-        written_since = evidence.write_at >= last_hole
-        intact = evidence.deleted < evidence.latest_write
-        if not (written_since and intact and self.policy.changed[0] < last_hole):
+        if evidence.deleted > evidence.latest_write:
             return "none"
-        return (
-            "doubtful" if evidence.map_is_live or self.container.started[0] < last_hole else "none"
+        knows = (
+            self.policy.changed[0] < last_hole
+            if learned is None
+            else learned.position < evidence.latest_write
         )
+        had_map = evidence.map_is_live or self.container.started[0] < last_hole
+        return "resumed" if knows and had_map else "none"
 
     def _follows_relabel(self, incarnation: Incarnation, basis: int) -> bool:
         """After a change of labels or mode only a Pod-caused write brings the newly expected policies."""
@@ -370,20 +398,14 @@ class _Pair:
         self,
         incarnation: Incarnation,
         evidence: ContainerEvidence | None,
-        learned: Learned | None,
         *,
         predicted: bool | None,
         reason: str | None,
     ) -> Judged:
-        since = (
-            self.container.started[0]
-            if evidence is None or not evidence.latest_write
-            else self.needed[0]
-        )
-        if learned is None:
-            since = min(since, self.policy.changed[0])
-        if self._unread(incarnation, since):
+        if self._unread(incarnation, min(self.container.started[0], self.policy.changed[0])):
             return self._unknown(self._blindness(incarnation), predicted=predicted)
+        if self.lost is not None:
+            return self._still_lost(predicted=predicted)
         if predicted is None:
             cause = "release-unknown" if self.view.behaviour is None else "no-evidence-source"
             return self._unknown(cause, predicted=None)

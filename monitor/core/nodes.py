@@ -196,6 +196,17 @@ class NodeState:
                     return f"{pod.namespace}/{owner.name}"
         return None
 
+    def follows(self, incarnation: Incarnation, *, now: float, patience: float) -> bool:
+        """Whether its output is read whole, or is awaited since the one before ended."""
+        if self.could_have_read(incarnation):
+            return True
+        if incarnation.lines or incarnation.holes or not self.text.outages:
+            return False
+        began = incarnation.running or (incarnation.first_seen, incarnation.first_seen)
+        ends = [i.ended[0] for i in self.incarnations.values() if i.ended is not None]
+        fell_with_it = self.text.up or self.text.since >= max(ends, default=0.0) - 1.0
+        return fell_with_it and now < began[1] + patience
+
     # --- text ---------------------------------------------------------------------------------
 
     def text_up(self, *, at: float, reason: str) -> None:

@@ -42,6 +42,7 @@ class World:
         self.dirty: dict[str, None] = {}
         self.ended: list[tuple[ContainerRecord, Interval]] = []
         self._expected: dict[tuple[str, frozenset[str], str], tuple[PolicyKey, ...]] = {}
+        self._ambiguous: frozenset[str] | None = None
         self._objects: dict[Resource, dict[str, Object]] = {}
 
     # --- objects --------------------------------------------------------------------------------
@@ -219,6 +220,16 @@ class World:
             container=container.name,
         )
 
+    def ambiguous_names(self) -> frozenset[str]:
+        """The names that a namespaced and a cluster policy share, or shared (dossier 5.6)."""
+        if self._ambiguous is None:
+            names: dict[str, set[str]] = {}
+            for kind, _namespace, name in (*self.policies, *self.deleted_policies):
+                names.setdefault(name, set()).add(kind)
+            both = set(CONTAINER_KINDS)
+            self._ambiguous = frozenset(name for name, kinds in names.items() if both <= kinds)
+        return self._ambiguous
+
     # --- policies -------------------------------------------------------------------------------
 
     def _policy(
@@ -248,6 +259,7 @@ class World:
         if kind not in CONTAINER_KINDS:
             return
         self._expected.clear()
+        self._ambiguous = None
         named = (
             self.by_namespace.get(namespace, set())
             if kind == "KubeArmorPolicy"

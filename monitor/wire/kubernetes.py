@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.json import Decoder
 
-from monitor.core.kubernetes import TYPES, Object, Resource
+from monitor.core.kubernetes import TYPES, Metadata, Object, Resource
 from monitor.core.model import Changed
 
 T = TypeVar("T")
@@ -99,6 +99,7 @@ _SIGNAL = Decoder(_Signal)
 _MARKED = Decoder(_Marked)
 _ERROR = Decoder(WatchError)
 _LIST_METADATA = Decoder(_ListMetadata)
+_METADATA = Decoder(Metadata)
 
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
 _KEY = re.compile(rb'\s*"([^"\\]*)"\s*:', re.DOTALL)
@@ -112,9 +113,11 @@ def decode_event(resource: Resource, line: bytes) -> Changed | Bookmark | WatchE
     """Decode one line of a watch; raise `Undecodable`."""
     try:
         event = _EVENTS[resource].decode(line)
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, msgspec.ValidationError) and (signal := _signal(line)) is not None:
-            return signal
+    except (msgspec.ValidationError, RecursionError) as error:
+        if (rest := _signal(line) or _deletion(resource, line)) is not None:
+            return rest
+        _refuse(error, line)
+    except ValueError as error:
         _refuse(error, line)
     return Changed(resource=resource, type=event.type, object=event.object)
 
@@ -157,6 +160,18 @@ def _signal(line: bytes) -> Bookmark | WatchError | None:
         return _ERROR.decode(signal.object) if signal.type == "ERROR" else None
     except (ValueError, RecursionError):
         return None
+
+
+def _deletion(resource: Resource, line: bytes) -> Changed | None:
+    """Decode a deletion by its metadata alone: the rest of the object may be unusable."""
+    try:
+        members = _members(line)
+        if members.get(b"type", b"").strip() != b'"DELETED"':
+            return None
+        metadata = _METADATA.decode(_members(members[b"object"])[b"metadata"])
+    except (ValueError, RecursionError, KeyError):
+        return None
+    return Changed(resource=resource, type="DELETED", object=TYPES[resource](metadata=metadata))
 
 
 def _refuse(error: Exception, raw: bytes) -> NoReturn:
