@@ -29,7 +29,7 @@ def proven_by(
         return False
     fitting = [
         key
-        for key in container.expected
+        for key in container.expected.keys
         if policies[key].name == alert.policy
         and policies[key].rules.concern(
             operation=alert.operation, resource=alert.resource, action=action
@@ -69,7 +69,7 @@ def contradicted_by(
 ) -> bool:
     """Note which policies a log refutes: what an exact rule forbids was done. True if any."""
     news = False
-    for key in container.expected:
+    for key in container.expected.keys:
         policy = policies[key]
         if policy.rules.forbid(operation=log.operation, resource=log.resource):
             refutation = (incarnation.identity, policy.generation, log.updated)

@@ -16,15 +16,17 @@ from monitor.core.deadlines import Deadlines
 from monitor.core.evidence import PolicyKey
 from monitor.core.gaps import Exposed, Ledger
 from monitor.core.instants import difference, later, plus
-from monitor.core.judgement import Judged, Limits, NodeView, Surroundings, exemption, judge
+from monitor.core.judgement import Judged, Limits, NodeView, Surroundings, exemption, judge, stand
 from monitor.core.model import (
     Announcement,
     ContainerCoverage,
     ContainerGone,
     ContainerTiming,
+    CoverageState,
     Interval,
     NodeCoverage,
     PairState,
+    PolicySetState,
     Report,
     SourceState,
     Statistics,
@@ -41,6 +43,7 @@ SEVERITY: Final[dict[str, int]] = {
         ("gap", "lost", "unknown", "pending", "covered", "exempt", "unsupported", "excess")
     )
 }
+SPARED: Final = frozenset({"covered", "exempt", "unsupported"})
 SETTLING: Final = (
     "pods",
     "namespaces",
@@ -114,6 +117,7 @@ class Bench:
             incarnation=incarnation,
             phase=phase,
             phase_since=since,
+            untracked=self._world.untracked(node),
             followed=incarnation is None
             or node.follows(incarnation, now=now, patience=self._limits.grace),
             behaviour=behaviour(release),
@@ -131,17 +135,28 @@ class Bench:
         if container.frozen:
             return
         self._note_losses(container, view)
-        judged = self._judge(container, view, now=now)
-        self._remember(container, view, judged)
-        yield from self._announce(container, view, judged, now=now)
+        standing = self._standing_pairs(container, view)
+        if standing is container.expected.members and container.verdict == "covered":
+            return
+        written = self._written(container, view) if standing is NEVER else None
+        if written is not None:
+            judged = dict.fromkeys(container.expected.keys, written)
+        else:
+            judged = self._judge(container, view, standing=standing, now=now)
+        self._remember(container, view, judged, standing=standing)
+        yield from self._announce(container, view, judged, standing=standing, now=now)
+        self._plan(container, judged, now=now)
+        container.frozen = container.pod.deleting
+
+    def _plan(
+        self, container: ContainerRecord, judged: dict[PolicyKey, Judged], *, now: float
+    ) -> None:
         recheck = min((j.recheck for j in judged.values() if j.recheck is not None), default=None)
         if recheck is None:
             self._deadlines.drop(container.id)
         else:
-            self._deadlines.put(
-                container.id, recheck if recheck > now else now + self._limits.grace
-            )
-        container.frozen = container.pod.terminating
+            later_on = recheck if recheck > now else now + self._limits.grace
+            self._deadlines.put(container.id, later_on)
 
     def _note_losses(self, container: ContainerRecord, view: NodeView) -> None:
         """When the incarnation that had written the rules ends, what it had written is void."""
@@ -156,18 +171,65 @@ class Bench:
         container.lost_to = (container.lost_to or {}) | lost
         container.covered = NEVER
 
-    def _judge(
-        self, container: ContainerRecord, view: NodeView, *, now: float
-    ) -> dict[PolicyKey, Judged]:
-        spared = exemption(container, untracked=self._world.untracked(view.node))
-        if spared is not None:
-            return dict.fromkeys(container.expected, spared)
-        surroundings = Surroundings(
-            namespace_created=self._world.namespaces.get(container.pod.pod.metadata.namespace),
+    def _standing_pairs(self, container: ContainerRecord, view: NodeView) -> frozenset[PolicyKey]:
+        """The expected policies that are surely still in force, told without judging each pair."""
+        if not container.covered or view.incarnation is None:
+            return NEVER
+        if container.covered_by != view.incarnation.identity:
+            return NEVER
+        wanted = self._world.expectation.common(container.expected.members, container.covered)
+        return wanted if self._stand(container, wanted, view) else NEVER
+
+    def _written(self, container: ContainerRecord, view: NodeView) -> Judged | None:
+        """The one verdict of all pairs where the last write surely brought all policies."""
+        incarnation = view.incarnation
+        wanted = container.expected.members
+        if not wanted or incarnation is None or not self._stand(container, wanted, view):
+            return None
+        evidence = incarnation.container(container.id)
+        assert evidence is not None
+        written = view.node.instant(evidence.latest_write)
+        return Judged("covered", grade="applied", since=written, predicted=True, written=written)
+
+    def _stand(
+        self, container: ContainerRecord, wanted: frozenset[PolicyKey], view: NodeView
+    ) -> bool:
+        if container.refuted or container.since_relabel or view.blind:
+            return False
+        return self._exempted(container, view) is None and stand(
+            container,
+            wanted,
+            view,
+            surroundings=self._surroundings(container),
+            expectation=self._world.expectation,
+        )
+
+    def _exempted(self, container: ContainerRecord, view: NodeView) -> Judged | None:
+        return exemption(container, untracked=view.untracked)
+
+    def _surroundings(self, container: ContainerRecord) -> Surroundings:
+        return Surroundings(
+            namespace_created=self._world.namespaces.get(container.pod.namespace),
             ambiguous=self._world.ambiguous_names(),
         )
+
+    def _judge(
+        self,
+        container: ContainerRecord,
+        view: NodeView,
+        *,
+        standing: frozenset[PolicyKey],
+        now: float,
+    ) -> dict[PolicyKey, Judged]:
+        """The verdicts of the pairs that do not simply stand."""
+        spared = self._exempted(container, view)
+        if spared is not None:
+            return dict.fromkeys(container.expected.keys, spared)
+        surroundings = self._surroundings(container)
         judged: dict[PolicyKey, Judged] = {}
-        for key in container.expected:
+        for key in container.expected.keys:
+            if key in standing:
+                continue
             verdict = judge(
                 container,
                 self._world.policies[key],
@@ -176,19 +238,19 @@ class Bench:
                 limits=self._limits,
                 now=now,
             )
-            judged[key] = self._standing(container, view, key, verdict)
+            judged[key] = self._still_open(container, view, key, verdict)
         return judged
 
-    def _standing(
+    def _still_open(
         self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
     ) -> Judged:
         """An open gap stays open while nothing is known: waiting and blindness do not close it.
 
         But a daemon that started since and whose output is not read may have closed it.
         """
-        if not view.followed and _identity(view) != container.gap_under:
+        if judged.verdict not in {"pending", "unknown"} or not self._ledger.holds(container.id):
             return judged
-        if judged.verdict not in {"pending", "unknown"} or not container.uncovered:
+        if not view.followed and _identity(view) != container.gap_under:
             return judged
         gap = self._ledger.open_of(container.id, judged.opening)
         reference = self._world.policies[key].reference
@@ -204,22 +266,31 @@ class Bench:
         )
 
     def _remember(
-        self, container: ContainerRecord, view: NodeView, judged: dict[PolicyKey, Judged]
+        self,
+        container: ContainerRecord,
+        view: NodeView,
+        judged: dict[PolicyKey, Judged],
+        *,
+        standing: frozenset[PolicyKey],
     ) -> None:
-        covered = frozenset(key for key, verdict in judged.items() if verdict.verdict == "covered")
-        for key in covered:
-            self._time(container, view, key, judged[key])
-        lost = {
+        fresh = [key for key, verdict in judged.items() if verdict.verdict == "covered"]
+        untimed = [key for key in fresh if _delay(container, key) is None]
+        if untimed:
+            self._time(container, view, judged, untimed)
+        covered = standing if not fresh else standing.union(fresh)
+        container.covered = self._world.expectation.common(container.expected.members, covered)
+        container.lost_to = {
             key: (verdict.cause or "", verdict.since or container.started, verdict.opening)
             for key, verdict in judged.items()
             if verdict.verdict == "lost"
-        }
-        container.lost_to = lost or None
-        container.covered = container.covered if container.covered == covered else covered
-        if covered and view.incarnation is not None:
+        } or None
+        if container.covered and view.incarnation is not None:
             container.covered_by = view.incarnation.identity
         if any(verdict.verdict == "gap" for verdict in judged.values()):
             container.gap_under = _identity(view)
+        if container.since_relabel:
+            waiting = {k: at for k, at in container.since_relabel.items() if k not in covered}
+            container.since_relabel = waiting or None
         if container.residual:
             self._drop_residual(container, view)
 
@@ -233,15 +304,30 @@ class Bench:
         container.residual = kept or None
 
     def _time(
-        self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
+        self,
+        container: ContainerRecord,
+        view: NodeView,
+        judged: dict[PolicyKey, Judged],
+        fresh: list[PolicyKey],
     ) -> None:
-        """Note the protection delay of a first write, if the daemon was ready when it was needed."""
-        if key in (container.delays or {}) or judged.written is None or container.lost_to:
+        """Note the protection delays of first writes, if the daemon was ready when they were needed."""
+        if container.lost_to or view.phase != "ready":
             return
-        policy = self._world.policies[key]
-        needed = later(container.started, policy.changed)
-        if view.phase_since[0] <= needed[1] and view.phase == "ready":
-            container.delays = (container.delays or {}) | {key: difference(judged.written, needed)}
+        delays: dict[PolicyKey, Interval] = {}
+        for key in fresh:
+            written = judged[key].written
+            needed = later(container.started, self._world.policies[key].changed)
+            if written is not None and view.phase_since[0] <= needed[1]:
+                delays[key] = difference(written, needed)
+        if not delays:
+            return
+        if container.delay is None:
+            container.delay = next(iter(delays.values()))
+            together = frozenset(k for k, delay in delays.items() if delay == container.delay)
+            container.delayed = self._world.expectation.common(container.expected.members, together)
+            delays = {k: delay for k, delay in delays.items() if k not in together}
+        if delays:
+            container.delays = delays | (container.delays or {})
 
     # --- announcing -----------------------------------------------------------------------------
 
@@ -251,6 +337,7 @@ class Bench:
         view: NodeView,
         judged: dict[PolicyKey, Judged],
         *,
+        standing: frozenset[PolicyKey],
         now: float,
     ) -> Iterator[Announcement]:
         healed = max((v.written for v in judged.values() if v.written is not None), default=None)
@@ -261,19 +348,44 @@ class Bench:
         ]
         yield from self._ledger.update(container, exposed, healed=healed, now=now)
         before = (container.verdict, container.cause, container.uncovered)
-        verdict, cause = self._worst(container, judged)
-        container.verdict, container.cause = verdict, cause
+        container.verdict, container.cause = self._worst(judged, standing=standing)
         container.uncovered = tuple(
             Uncovered(policy=key, verdict=v.verdict, cause=v.cause, since=v.since)
             for key, v in judged.items()
-            if v.verdict not in {"covered", "exempt", "unsupported"}
+            if v.verdict not in SPARED
         )
         self._expose(container, judged, healed=healed)
-        if (verdict, cause, container.uncovered) != before:
-            yield self._coverage(container, judged)
-        if verdict == "covered" and not container.timed and healed is not None:
+        if (container.verdict, container.cause, container.uncovered) != before:
+            yield from self._state(container, judged)
+        if container.verdict == "covered" and not container.timed and healed is not None:
             container.timed = True
-            yield self._timing(container, view, judged, healed)
+            yield self._timing(container, view, healed)
+
+    def _state(
+        self, container: ContainerRecord, judged: dict[PolicyKey, Judged]
+    ) -> Iterator[Announcement]:
+        expected = container.expected
+        if not expected.announced:
+            expected.announced = True
+            yield PolicySetState(id=expected.id, policies=expected.references)
+        yield CoverageState(
+            node=container.node,
+            namespace=container.pod.namespace,
+            pod=container.pod.name,
+            pod_uid=container.pod.uid,
+            container=container.name,
+            container_id=container.id,
+            kind=container.kind,
+            verdict=container.verdict,
+            cause=container.cause,
+            policy_set=expected.id,
+            not_covered=tuple(
+                self._pair(container, self._world.policies[key], verdict)
+                for key, verdict in judged.items()
+                if verdict.verdict not in SPARED
+            ),
+            exposure_seconds=container.exposure,
+        )
 
     def _exposed(
         self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
@@ -305,20 +417,16 @@ class Bench:
 
     @staticmethod
     def _worst(
-        container: ContainerRecord, judged: dict[PolicyKey, Judged]
+        judged: dict[PolicyKey, Judged], *, standing: frozenset[PolicyKey]
     ) -> tuple[Verdict, str | None]:
+        """The worst pair's verdict and cause; among equals by cause, then by the policy's name."""
         if not judged:
-            return "unpoliced", None
-        key = min(
-            judged,
-            key=lambda k: (
-                SEVERITY[judged[k].verdict],
-                rank(judged[k].cause or "unexplained"),
-                k[2],
-                k,
-            ),
-        )
-        return judged[key].verdict, judged[key].cause
+            return ("covered" if standing else "unpoliced"), None
+        key = min(judged, key=lambda key: (*_gravity(judged[key]), key[2], key))
+        worst = judged[key]
+        if standing and SEVERITY[worst.verdict] > SEVERITY["covered"]:
+            return "covered", None
+        return worst.verdict, worst.cause
 
     def _expose(
         self,
@@ -345,25 +453,23 @@ class Bench:
         self,
         container: ContainerRecord,
         view: NodeView,
-        judged: dict[PolicyKey, Judged],
         applied: Interval,
     ) -> ContainerTiming:
-        delays = list((container.delays or {}).values())
-        incarnation = view.incarnation
-        recovering = not delays and incarnation is not None and incarnation.running is not None
-        metadata = container.pod.pod.metadata
+        delays = [*(container.delays or {}).values()]
+        if container.delay is not None:
+            delays.append(container.delay)
+        running = view.incarnation.running if view.incarnation else None
+        recovery = difference(applied, running) if not delays and running is not None else None
         return ContainerTiming(
             container_id=container.id,
             node=container.node,
-            namespace=metadata.namespace,
-            pod=metadata.name,
+            namespace=container.pod.namespace,
+            pod=container.pod.name,
             container=container.name,
-            policies=tuple(self._world.policies[key].reference for key in judged),
+            policies=container.expected.references,
             applied=applied,
             protection_delay_seconds=max(delays, default=None),
-            recovery_delay_seconds=difference(applied, incarnation.running)
-            if recovering and incarnation and incarnation.running
-            else None,
+            recovery_delay_seconds=recovery,
             exposure_seconds=container.exposure,
             stages=self._stages(container, view, applied),
         )
@@ -373,9 +479,10 @@ class Bench:
     ) -> dict[str, Interval]:
         """The instants of a container's way to its rules, those that are known."""
         stages: dict[str, Interval] = {"containerStarted": container.started}
-        created = self._world.created(container.pod)
-        if created is not None:
-            stages["created"] = created
+        if container.pod.created is not None:
+            stages["created"] = container.pod.created
+        if container.pod.scheduled is not None:
+            stages["scheduled"] = container.pod.scheduled
         incarnation = view.incarnation
         evidence = incarnation.container(container.id) if incarnation else None
         if incarnation is not None and evidence is not None:
@@ -394,9 +501,8 @@ class Bench:
     ) -> Iterator[Announcement]:
         self._deadlines.drop(container.id)
         yield from self._ledger.update(container, (), healed=None, ended=instant, now=now)
-        metadata = container.pod.pod.metadata
         yield ContainerGone(
-            pod_uid=metadata.uid, container=container.name, container_id=container.id
+            pod_uid=container.pod.uid, container=container.name, container_id=container.id
         )
 
     # --- states ---------------------------------------------------------------------------------
@@ -404,14 +510,13 @@ class Bench:
     def _coverage(
         self, container: ContainerRecord, judged: dict[PolicyKey, Judged]
     ) -> ContainerCoverage:
-        metadata = container.pod.pod.metadata
         pairs = [self._pair(container, self._world.policies[key], v) for key, v in judged.items()]
         pairs.extend(self._excess(container))
         return ContainerCoverage(
             node=container.node,
-            namespace=metadata.namespace,
-            pod=metadata.name,
-            pod_uid=metadata.uid,
+            namespace=container.pod.namespace,
+            pod=container.pod.name,
+            pod_uid=container.pod.uid,
             container=container.name,
             container_id=container.id,
             kind=container.kind,
@@ -433,7 +538,7 @@ class Bench:
             grade=judged.grade,
             cause=judged.cause,
             since=judged.since,
-            delay_seconds=(container.delays or {}).get(policy.key),
+            delay_seconds=_delay(container, policy.key),
             rules_without_kernel_form=policy.rules.without_kernel_form,
         )
 
@@ -453,7 +558,7 @@ class Bench:
     def _not_expected(self, container: ContainerRecord) -> Iterator[PolicyState]:
         for key in container.residual or ():
             policy = self._world.policies.get(key)
-            if policy is not None and key not in container.expected:
+            if policy is not None and key not in container.expected.members:
                 yield policy
         yield from self._world.lingering(container)
 
@@ -464,7 +569,8 @@ class Bench:
         views: dict[str, NodeView] = {}
         containers = []
         for container in self._world.containers.values():
-            judged = self._judge(container, self._view(container.node, views, now=at), now=at)
+            view = self._view(container.node, views, now=at)
+            judged = self._judge(container, view, standing=NEVER, now=at)
             containers.append(self._coverage(container, judged))
         return Report(
             at=at,
@@ -554,8 +660,21 @@ class Bench:
             termination_exposure_seconds=self._termination_total,
             pending_ages=tuple(ages),
             containers=len(self._world.containers),
-            pairs=sum(len(container.expected) for container in self._world.containers.values()),
+            pairs=sum(
+                len(container.expected.keys) for container in self._world.containers.values()
+            ),
         )
+
+
+def _gravity(judged: Judged) -> tuple[int, int]:
+    return SEVERITY[judged.verdict], rank(judged.cause or "unexplained")
+
+
+def _delay(container: ContainerRecord, key: PolicyKey) -> Interval | None:
+    """The protection delay of a pair, as far as it was timed."""
+    if key in container.delayed:
+        return container.delay
+    return (container.delays or {}).get(key)
 
 
 def _identity(view: NodeView) -> tuple[str, int] | None:

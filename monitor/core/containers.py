@@ -1,13 +1,19 @@
-"""Containers as the API server shows them: who they are, since when they run, what exempts them."""
+"""Pods and containers as the API server shows them: who they are, what exempts them, since when they run.
 
-from collections.abc import Iterator
+There are many of them, so what is kept of a Pod is what the judgement reads, and what is equal is
+kept once.
+"""
+
+from collections.abc import Iterator, Mapping
+from sys import intern
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
 from monitor.core.evidence import PolicyKey
+from monitor.core.expectation import NOTHING, PolicySet
 from monitor.core.instants import second_of
-from monitor.core.kubernetes import ContainerState, ContainerStatus, Pod
+from monitor.core.kubernetes import ContainerState, ContainerStatus, Pod, PodStatus
 from monitor.core.model import Interval, Verdict
 from monitor.core.selector import identities
 
@@ -26,31 +32,90 @@ UNSUPPORTED_KINDS: Final = {
 NEVER: Final[frozenset[PolicyKey]] = frozenset()
 
 
+class Labels:
+    """A set of labels with the identities that KubeArmor sees in them; equal ones are one object."""
+
+    __slots__ = ("identities", "labels")
+
+    def __init__(self, *, namespace: str, labels: Mapping[str, str]) -> None:
+        self.labels = dict(labels)
+        self.identities = identities(namespace=namespace, labels=labels)
+
+
 class PodState:
-    """A Pod and when what matters of it changed (receive times; 0 for not since we know it)."""
+    """A Pod: what was last seen of it."""
 
-    __slots__ = ("containers", "gone_at", "identities", "labels_changed", "mode_changed", "pod")
+    __slots__ = (
+        "containers",
+        "created",
+        "deleting",
+        "host_pid",
+        "key",
+        "labels",
+        "mode",
+        "node",
+        "runtime_class",
+        "scheduled",
+        "statuses",
+        "uid",
+    )
 
-    def __init__(self, pod: Pod) -> None:
-        self.pod = pod
-        self.identities = identities(namespace=pod.metadata.namespace, labels=pod.metadata.labels)
-        self.labels_changed = 0.0
-        self.mode_changed = 0.0
-        self.gone_at: float | None = None
+    def __init__(self, pod: Pod, *, labels: Labels) -> None:
+        metadata = pod.metadata
+        self.uid = metadata.uid
+        self.key = (intern(metadata.namespace), metadata.name)
+        self.created = second_of(metadata.creation_timestamp)
+        self.host_pid = pod.spec.host_pid
+        self.runtime_class = pod.spec.runtime_class_name
         self.containers: dict[str, ContainerRecord] = {}
+        self.take(pod, labels=labels)
 
-    def relabel(self, pod: Pod, *, at: float) -> None:
-        """Take other labels, seen at `at`."""
-        self.identities = identities(namespace=pod.metadata.namespace, labels=pod.metadata.labels)
-        self.labels_changed = at
+    def take(self, pod: Pod, *, labels: Labels) -> None:
+        """Note its present state."""
+        self.labels = labels
+        self.mode = mode(pod)
+        self.node = intern(pod.spec.node_name)
+        self.deleting = pod.metadata.deletion_timestamp is not None
+        self.scheduled = _scheduled(pod.status)
+        self.statuses = _status_lists(pod.status)
+
+    def shows(self, pod: Pod) -> bool:
+        """Whether that is its present state already."""
+        return (
+            self.statuses == _status_lists(pod.status)
+            and self.labels.labels == (pod.metadata.labels or {})
+            and self.deleting == (pod.metadata.deletion_timestamp is not None)
+            and self.node == pod.spec.node_name
+            and self.mode == mode(pod)
+        )
 
     @property
-    def key(self) -> tuple[str, str]:
-        return (self.pod.metadata.namespace, self.pod.metadata.name)
+    def namespace(self) -> str:
+        return self.key[0]
 
     @property
-    def terminating(self) -> bool:
-        return self.pod.metadata.deletion_timestamp is not None
+    def name(self) -> str:
+        return self.key[1]
+
+
+StatusLists: TypeAlias = tuple[
+    list[ContainerStatus] | None, list[ContainerStatus] | None, list[ContainerStatus] | None
+]
+
+
+def _status_lists(status: PodStatus) -> StatusLists:
+    return (
+        status.container_statuses,
+        status.init_container_statuses,
+        status.ephemeral_container_statuses,
+    )
+
+
+def _scheduled(status: PodStatus) -> Interval | None:
+    for condition in status.conditions or ():
+        if condition.type == "PodScheduled" and condition.status == "True":
+            return second_of(condition.last_transition_time)
+    return None
 
 
 class Uncovered(Struct, frozen=True, gc=False):
@@ -63,12 +128,20 @@ class Uncovered(Struct, frozen=True, gc=False):
 
 
 class ContainerRecord:
-    """One container incarnation and what was decided of it so far."""
+    """One container incarnation and what was decided of it so far.
+
+    `covered` are the policies that were in force at the last judgement, by the daemon incarnation
+    `covered_by`; `lost_to` what ended that for those that were and are not any more; `residual` the
+    policies that are expected no longer and may still be in force; `since_relabel` when a change of
+    the Pod made a policy expected.
+    """
 
     __slots__ = (
         "cause",
         "covered",
         "covered_by",
+        "delay",
+        "delayed",
         "delays",
         "expected",
         "exposed_since",
@@ -92,35 +165,38 @@ class ContainerRecord:
 
     def __init__(self, *, pod: PodState, status: ContainerStatus, kind: Kind, at: float) -> None:
         self.pod = pod
-        self.name = status.name
+        self.name = intern(status.name)
         self.id = bare(status.container_id)
         self.kind = kind
         running = status.state.running if status.state else None
         second = second_of(running.started_at) if running else None
-        self.started: Interval = (
-            (second[0], max(second[0], min(second[1], at))) if second else (at, at)
-        )
-        self.expected: tuple[PolicyKey, ...] = ()
-        self.covered: frozenset[PolicyKey] = NEVER
-        self.proven: dict[PolicyKey, Proof] | None = None
-        self.refuted: dict[PolicyKey, Proof] | None = None
+        self.started = (second[0], max(second[0], min(second[1], at))) if second else (at, at)
+        self.expected: PolicySet = NOTHING
+        self.covered = NEVER
         self.covered_by: tuple[str, int] | None = None
         self.gap_under: tuple[str, int] | None = None
         self.lost_to: dict[PolicyKey, Lost] | None = None
-        self.delays: dict[PolicyKey, Interval] | None = None
+        self.proven: dict[PolicyKey, Proof] | None = None
+        self.refuted: dict[PolicyKey, Proof] | None = None
         self.residual: dict[PolicyKey, float] | None = None
         self.since_relabel: dict[PolicyKey, float] | None = None
+        self.delay: Interval | None = None
+        self.delayed = NEVER
+        self.delays: dict[PolicyKey, Interval] | None = None
         self.uncovered: tuple[Uncovered, ...] = ()
         self.verdict: Verdict = "unpoliced"
         self.cause: str | None = None
         self.timed = False
         self.frozen = False
-        self.exposure: Interval = (0.0, 0.0)
+        self.exposure: Interval = NO_TIME
         self.exposed_since: Interval | None = None
 
     @property
     def node(self) -> str:
-        return self.pod.pod.spec.node_name
+        return self.pod.node
+
+
+NO_TIME: Final[Interval] = (0.0, 0.0)
 
 
 def bare(container_id: str) -> str:
@@ -130,15 +206,16 @@ def bare(container_id: str) -> str:
 
 def statuses(pod: Pod) -> Iterator[tuple[ContainerStatus, Kind]]:
     """Every container status of a Pod that names an id, with the kind of its container."""
-    restartable = {
-        spec.name for spec in pod.spec.init_containers or () if spec.restart_policy == "Always"
-    }
     for status in pod.status.container_statuses or ():
         if status.container_id:
             yield status, "container"
-    for status in pod.status.init_container_statuses or ():
-        if status.container_id:
-            yield status, "sidecar" if status.name in restartable else "init"
+    if pod.status.init_container_statuses:
+        restartable = {
+            spec.name for spec in pod.spec.init_containers or () if spec.restart_policy == "Always"
+        }
+        for status in pod.status.init_container_statuses:
+            if status.container_id:
+                yield status, "sidecar" if status.name in restartable else "init"
     for status in pod.status.ephemeral_container_statuses or ():
         if status.container_id:
             yield status, "ephemeral"
@@ -149,27 +226,27 @@ def is_running(state: ContainerState | None) -> bool:
     return state is not None and state.running is not None
 
 
-def unsupported(pod: Pod, kind: Kind) -> str | None:
-    """Why KubeArmor cannot protect such a container (dossier 6.7), None if it can."""
-    if kind in UNSUPPORTED_KINDS:
-        return UNSUPPORTED_KINDS[kind]
-    if pod.spec.host_pid:
-        return "host-pid"
-    runtime = (pod.spec.runtime_class_name or "").lower()
-    return "sandboxed-runtime" if any(name in runtime for name in SANDBOXES) else None
-
-
 def mode(pod: Pod) -> str:
     """The Pod's own mode: enabled, audited or disabled (dossier 6.1)."""
-    value = (pod.metadata.annotations or {}).get(POLICY_ANNOTATION, "")
+    annotations = pod.metadata.annotations
+    value = annotations.get(POLICY_ANNOTATION, "") if annotations else ""
     return value if value in {"audited", "disabled"} else "enabled"
 
 
-def exempt(pod: Pod, *, untracked: frozenset[str]) -> str | None:
+def unsupported(pod: PodState, kind: Kind) -> str | None:
+    """Why KubeArmor cannot protect such a container (dossier 6.7), None if it can."""
+    if kind in UNSUPPORTED_KINDS:
+        return UNSUPPORTED_KINDS[kind]
+    if pod.host_pid:
+        return "host-pid"
+    runtime = (pod.runtime_class or "").lower()
+    return "sandboxed-runtime" if any(name in runtime for name in SANDBOXES) else None
+
+
+def exempt(pod: PodState, *, untracked: frozenset[str]) -> str | None:
     """Why KubeArmor by design does not enforce on this Pod (dossier 6.1, 6.2), None if it does."""
-    own = mode(pod)
-    if own != "enabled":
-        return f"annotation-{own}"
-    if pod.metadata.namespace == "kube-system" or CILIUM_LABEL in (pod.metadata.labels or {}):
+    if pod.mode != "enabled":
+        return f"annotation-{pod.mode}"
+    if pod.namespace == "kube-system" or CILIUM_LABEL in pod.labels.labels:
         return "builtin-exception"
-    return "untracked-namespace" if pod.metadata.namespace in untracked else None
+    return "untracked-namespace" if pod.namespace in untracked else None

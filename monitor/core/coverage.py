@@ -14,7 +14,7 @@ from monitor.core import facts
 from monitor.core.alerts import contradicted_by, proven_by
 from monitor.core.bench import Bench, SourceSight
 from monitor.core.deadlines import Deadlines
-from monitor.core.evidence import Incarnation
+from monitor.core.evidence import SHORT_ID, Incarnation
 from monitor.core.gaps import Ledger
 from monitor.core.instants import difference
 from monitor.core.judgement import Limits
@@ -49,6 +49,9 @@ NODE_FACTS: Final = (
     facts.NamespaceConfigured,
     facts.WatchReported,
 )
+
+
+DECISIVE: Final = (facts.LifecycleReported, facts.EnforcerReported)
 
 
 class Settings(Struct, frozen=True):
@@ -161,24 +164,45 @@ class Coverage:
         if isinstance(line.fact, facts.Unrecognised):
             release = node.release(incarnation) or "unknown"
             self._unrecognised[release] = self._unrecognised.get(release, 0) + 1
-        if subject is not None:
-            self._mark_container(subject)
-        elif isinstance(line.fact, NODE_FACTS) or was_unresolved or incarnation.lines == 1:
+        if was_unresolved or incarnation.lines == 1:
+            self._world.mark_node(node)
+        elif subject is not None:
+            self._mark_container(subject, incarnation, line.fact)
+        elif isinstance(line.fact, DECISIVE) or (
+            isinstance(line.fact, NODE_FACTS) and self._is_judged_by_lines(incarnation)
+        ):
             self._world.mark_node(node)
         elif isinstance(line.fact, facts.PodSeen):
-            self._mark_pod(line.fact)
+            self._mark_pod(line.fact, incarnation)
         if isinstance(line.fact, facts.PolicyLearned):
             self._policy_learned(node, incarnation, line, at=at)
 
-    def _mark_container(self, identity: str) -> None:
-        known = self._world.by_short_id.get(identity[:12])
-        if known is not None:
-            self._world.dirty[known] = None
+    @staticmethod
+    def _is_judged_by_lines(incarnation: Incarnation) -> bool:
+        """Before it has initialised, what a daemon prints changes no verdict yet."""
+        return incarnation.initialized > 0 or not incarnation.read_whole
 
-    def _mark_pod(self, fact: facts.PodSeen) -> None:
+    def _mark_container(self, identity: str, incarnation: Incarnation, fact: facts.Fact) -> None:
+        """Look at the container again, unless the line cannot have changed anything.
+
+        A re-push of rules that are in force already is the most frequent line there is.
+        """
+        known = self._world.by_short_id.get(identity[:SHORT_ID])
+        if known is None or not self._is_judged_by_lines(incarnation):
+            return
+        if isinstance(fact, facts.ContainerRegistered | facts.RulesUpdating):
+            container = self._world.containers[known]
+            evidence = incarnation.container(known)
+            written = evidence is not None and evidence.map_is_live
+            if container.verdict == "covered" if written else not incarnation.holes:
+                return
+        self._world.dirty[known] = None
+
+    def _mark_pod(self, fact: facts.PodSeen, incarnation: Incarnation) -> None:
+        """A line about a Pod matters by itself only where no line about a container will follow."""
         pod = self._world.pods_by_key.get((fact.namespace, fact.name))
         for container in pod.containers.values() if pod else ():
-            if container.uncovered:
+            if container.uncovered and (incarnation.holes or not container.expected.enforced):
                 self._world.dirty[container.id] = None
 
     def _policy_learned(

@@ -11,7 +11,7 @@ write that is the first since such a line carries what was known at that line (`
 other carries what was known when it was printed. Lines name containers, never policies.
 """
 
-from bisect import bisect_left
+from array import array
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
@@ -20,7 +20,7 @@ from monitor.core.facts import Fact
 from monitor.core.model import DaemonLine, Interval
 
 PolicyKey = tuple[str, str, str]  # kind, namespace, name
-POD_LINES_KEPT: Final = 16
+POD_LINES_KEPT: Final = 8
 SHORT_ID: Final = 12
 
 
@@ -100,11 +100,15 @@ class Incarnation:
         self.policies: dict[PolicyKey, list[LearnedLine]] = {}
         self.rejected: dict[PolicyKey, int] = {}
         self.namespaces: dict[str, int] = {}
-        self.pods: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        self.pods: dict[tuple[str, str], array[int]] = {}
         self.last_pod_at = 0.0
         self.containers: dict[str, ContainerEvidence] = {}
         self.dead_watches: dict[str, str] = {}
         self._latest_policy: PolicyKey | None = None
+        self.knowledge = 0
+        self.latest_lines: dict[
+            tuple[frozenset[PolicyKey], str], tuple[tuple[int, int], int | None]
+        ] = {}
 
     @property
     def identity(self) -> tuple[str, int]:
@@ -120,15 +124,14 @@ class Incarnation:
 
     def pod_line_before(self, pod: tuple[str, str], position: int) -> int:
         """The position of the last line about that Pod before `position`, 0 for none."""
-        lines = self.pods.get(pod)
-        if not lines:
-            return 0
-        index = bisect_left(lines, (position, 0.0))
-        return lines[index - 1][0] if index else 0
+        lines = self.pods.get(pod, ())
+        return max((stamp for stamp in lines[::2] if stamp < position), default=0)
 
     def pod_line_since(self, pod: tuple[str, str], at: float) -> int | None:
         """The position of the first line about that Pod received at or after `at`."""
-        return next((position for position, seen in self.pods.get(pod, ()) if seen >= at), None)
+        lines = self.pods.get(pod, ())
+        since = at * 1e9
+        return next((lines[i] for i in range(0, len(lines), 2) if lines[i + 1] >= since), None)
 
     def basis(self, evidence: ContainerEvidence, pod: tuple[str, str]) -> int:
         """Up to which position the latest write of a container carries what the daemon knew."""
@@ -189,26 +192,35 @@ class Incarnation:
             lines.clear()
         lines.append(LearnedLine(position=position, action=fact.action, at=at))
         self.rejected.pop(key, None)
+        self.knowledge += 1
         self._latest_policy = key
 
     def _policy_rejected(self, _fact: facts.PolicyRejected, position: int, _at: float) -> None:
         if self._latest_policy is not None:
             self.rejected[self._latest_policy] = position
+            self.knowledge += 1
 
     def _pod(self, fact: facts.PodSeen, position: int, at: float) -> None:
-        lines = self.pods.setdefault((fact.namespace, fact.name), [])
-        lines.append((position, at))
-        if len(lines) > POD_LINES_KEPT:
-            del lines[1]
+        key = (fact.namespace, fact.name)
         self.last_pod_at = at
         if fact.action == "deleted":
-            del self.pods[(fact.namespace, fact.name)]
+            self.pods.pop(key, None)
+            return
+        lines = self.pods.get(key)
+        if lines is None:
+            lines = self.pods[key] = array("q")
+        lines.append(position)
+        lines.append(int(at * 1e9))
+        if len(lines) > 2 * POD_LINES_KEPT:
+            del lines[2:4]
 
     def _namespace(self, fact: facts.NamespaceConfigured, position: int, _at: float) -> None:
-        self.namespaces.setdefault(fact.namespace, position)
+        if self.namespaces.setdefault(fact.namespace, position) == position:
+            self.knowledge += 1
 
     def _enforcer(self, fact: facts.EnforcerReported, _position: int, _at: float) -> None:
         self.enforcer = fact.enforcer
+        self.knowledge += 1
         self.enforcer_reason = fact.reason
 
     def _source(self, fact: facts.ContainerSourceReported, _position: int, _at: float) -> None:
@@ -216,6 +228,7 @@ class Incarnation:
 
     def _release(self, fact: facts.ReleaseReported, _position: int, _at: float) -> None:
         self.release = fact.release
+        self.knowledge += 1
 
     def _configuration(self, fact: facts.ConfigurationReported, _position: int, _at: float) -> None:
         self.settings = dict(fact.settings)

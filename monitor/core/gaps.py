@@ -5,7 +5,6 @@ end of a daemon's incarnation, a removal of rules or a change of labels, so the 
 same id in any process. An incident joins the open gaps of one cause in one scope.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -14,6 +13,7 @@ from msgspec.structs import replace
 
 from monitor.core.causes import CAUSES, rank
 from monitor.core.containers import ContainerRecord
+from monitor.core.identity import digest
 from monitor.core.model import Gap, Incident, Interval, PolicyReference
 
 CLOSED_KEPT: Final = 100_000
@@ -42,11 +42,6 @@ class _OpenGap:
         self.incident = incident
 
 
-def digest(*parts: str) -> str:
-    """A stable identity of what the parts name."""
-    return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
-
-
 class Ledger:
     """All gaps and incidents, open and ended."""
 
@@ -63,6 +58,10 @@ class Ledger:
         self.withdrawn = 0
 
     # --- gaps -----------------------------------------------------------------------------------
+
+    def holds(self, container_id: str) -> bool:
+        """Whether a gap of that container is open."""
+        return container_id in self._open
 
     def open_of(self, container_id: str, opening: str) -> Gap | None:
         """The open gap of a container for that opening."""
@@ -114,7 +113,6 @@ class Ledger:
         key = (worst.cause, worst.scope)
         incident = self._join(key, worst, gap=identity, container_id=container.id)
         known = self._open.setdefault(container.id, {}).get(identity)
-        metadata = container.pod.pod.metadata
         gap = Gap(
             id=identity,
             state="open",
@@ -122,8 +120,8 @@ class Ledger:
             cause=worst.cause,
             incident=incident,
             node=container.node,
-            namespace=metadata.namespace,
-            pod=metadata.name,
+            namespace=container.pod.namespace,
+            pod=container.pod.name,
             container=container.name,
             container_id=container.id,
             policies=tuple(

@@ -16,12 +16,14 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from monitor.core.containers import ContainerRecord, exempt, unsupported
-from monitor.core.evidence import ContainerEvidence, Incarnation
+from monitor.core.evidence import ContainerEvidence, Incarnation, PolicyKey
+from monitor.core.expectation import Expectation
 from monitor.core.instants import later
 from monitor.core.kubernetes import POLICY_KINDS
 from monitor.core.model import Grade, Interval, Verdict
 from monitor.core.nodes import NodeState, Phase
 from monitor.core.policies import SLACK, Learned, PolicyState
+from monitor.core.prediction import predict
 from monitor.core.semantics import Behaviour
 
 QUEUE_IS_MOVING: Final = 10.0
@@ -48,6 +50,7 @@ class NodeView(Struct, frozen=True):
     behaviour: Behaviour | None
     release: str | None
     began: float
+    untracked: frozenset[str]
     followed: bool
     blind: dict[str, float]
     unsettled_since: float | None
@@ -77,11 +80,88 @@ class Judged(Struct, frozen=True):
 
 def exemption(container: ContainerRecord, *, untracked: frozenset[str]) -> Judged | None:
     """The verdicts that no evidence can move: unsupported and exempt."""
-    cause = unsupported(container.pod.pod, container.kind)
+    cause = unsupported(container.pod, container.kind)
     if cause is not None:
         return Judged("unsupported", cause=cause, since=container.started)
-    cause = exempt(container.pod.pod, untracked=untracked)
+    cause = exempt(container.pod, untracked=untracked)
     return Judged("exempt", cause=cause, since=container.started) if cause is not None else None
+
+
+def stand(
+    container: ContainerRecord,
+    keys: frozenset[PolicyKey],
+    view: NodeView,
+    *,
+    surroundings: Surroundings,
+    expectation: Expectation,
+) -> bool:
+    """Whether all these policies of a container are surely in force, told by its last write alone.
+
+    The short cut for what `judge` would answer with `applied`, one policy after the other.
+    """
+    incarnation = view.incarnation
+    if incarnation is None or view.phase != "ready" or incarnation.enforcer in {"", "SELinux"}:
+        return False
+    evidence = incarnation.container(container.id)
+    if evidence is None or not evidence.map_is_live:
+        return False
+    latest = _latest_line(
+        keys,
+        view,
+        incarnation,
+        container=container,
+        surroundings=surroundings,
+        expectation=expectation,
+    )
+    if latest is None:
+        return False
+    return latest < evidence.previous_write or latest < incarnation.basis(
+        evidence, container.pod.key
+    )
+
+
+def _latest_line(
+    keys: frozenset[PolicyKey],
+    view: NodeView,
+    incarnation: Incarnation,
+    *,
+    container: ContainerRecord,
+    surroundings: Surroundings,
+    expectation: Expectation,
+) -> int | None:
+    """The position by which the daemon knew all these revisions; None if one is in doubt."""
+    namespace = container.pod.namespace
+    version = (incarnation.knowledge, expectation.version)
+    question = (keys, namespace)
+    known = incarnation.latest_lines.get(question)
+    if known is not None and known[0] == version:
+        return known[1]
+    latest: int | None = 0
+    for key in keys:
+        policy = expectation.policies[key]
+        learned = policy.learned(incarnation, view.node)
+        certain = (
+            learned is not None
+            and learned.certain
+            and policy.rules.enforced
+            and policy.name not in surroundings.ambiguous
+            and incarnation.rejected.get(key, 0) <= learned.position
+            and predict(
+                policy,
+                learned=learned,
+                behaviour=view.behaviour,
+                incarnation=incarnation,
+                node=view.node,
+                namespace=namespace,
+                namespace_created=surroundings.namespace_created,
+            )
+        )
+        if not certain or learned is None:
+            latest = None
+            break
+        latest = max(latest or 0, learned.position)
+    incarnation.latest_lines[question] = (version, latest)
+    return latest
 
 
 def judge(
@@ -120,8 +200,7 @@ class _Pair:
         self.container = container
         self.policy = policy
         self.view = view
-        self.namespace_created = surroundings.namespace_created
-        self.namesake = policy.name in surroundings.ambiguous
+        self.surroundings = surroundings
         self.limits = limits
         self.now = now
         relabelled = (container.since_relabel or {}).get(policy.key)
@@ -202,47 +281,18 @@ class _Pair:
             return self._contradiction()
         return self._by_evidence(incarnation, learned, predicted=predicted)
 
-    # --- prediction -----------------------------------------------------------------------------
-
     def _predicted(self, incarnation: Incarnation, learned: Learned | None) -> bool | None:
-        behaviour = self.view.behaviour
-        if self.namesake:
+        if self.policy.name in self.surroundings.ambiguous:
             return None
-        if self.policy.kind == "KubeArmorPolicy" or self.policy.selector.lists_namespaces:
-            return True
-        if behaviour is not None and behaviour.refreshes_namespaces:
-            return True
-        younger = self._namespace_is_younger(incarnation, learned)
-        if younger is None:
-            return None
-        if behaviour is None:
-            return None if younger else True
-        return not younger
-
-    def _namespace_is_younger(
-        self, incarnation: Incarnation, learned: Learned | None
-    ) -> bool | None:
-        """Whether the Pod's namespace came after this daemon's last look at the policy (dossier 7.6)."""
-        lines = incarnation.policies.get(self.policy.key)
-        configured = incarnation.namespaces.get(self.container.pod.pod.metadata.namespace)
-        if learned is not None and lines:
-            last = lines[-1].position
-            if configured is not None:
-                return configured > max(last, incarnation.initialized)
-            return self._compare(self.view.node.instant(last, at=lines[-1].at))
-        known_by = max(
-            [hole[1] for hole in incarnation.holes]
-            + [incarnation.first_seen + SLACK, self.policy.changed[1]]
+        return predict(
+            self.policy,
+            learned=learned,
+            behaviour=self.view.behaviour,
+            incarnation=incarnation,
+            node=self.view.node,
+            namespace=self.container.pod.namespace,
+            namespace_created=self.surroundings.namespace_created,
         )
-        return self._compare((self.policy.changed[0], known_by))
-
-    def _compare(self, learned: Interval) -> bool | None:
-        created = self.namespace_created
-        if created is None:
-            return None
-        if created[0] > learned[1]:
-            return True
-        return False if created[1] < learned[0] else None
 
     # --- evidence -------------------------------------------------------------------------------
 

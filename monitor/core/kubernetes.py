@@ -76,18 +76,16 @@ class ContainerState(Struct, frozen=True, gc=False):
 class ContainerStatus(
     Struct,
     frozen=True,
+    gc=False,
     rename={
         "container_id": "containerID",
         "restart_count": "restartCount",
         "last_state": "lastState",
-        "image_id": "imageID",
     },
 ):
     name: str
     container_id: str = ""
     restart_count: int = 0
-    ready: bool = False
-    image: str = ""
     state: ContainerState | None = None
     last_state: ContainerState | None = None
 

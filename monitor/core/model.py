@@ -165,6 +165,30 @@ class ContainerCoverage(Struct, frozen=True, rename="camel"):
     exposure_seconds: Interval
 
 
+class PolicySetState(Struct, frozen=True, rename="camel"):
+    """What an id of a set of policy revisions stands for; announced before its first use."""
+
+    id: str
+    policies: tuple[PolicyReference, ...]
+
+
+class CoverageState(Struct, frozen=True, rename="camel"):
+    """A container's verdict as it is from now on; of its pairs only those that are not covered."""
+
+    node: str
+    namespace: str
+    pod: str
+    pod_uid: str
+    container: str
+    container_id: str
+    kind: str
+    verdict: Verdict
+    cause: str | None
+    policy_set: str
+    not_covered: tuple[PairState, ...]
+    exposure_seconds: Interval
+
+
 class NodeCoverage(Struct, frozen=True, rename="camel"):
     node: str
     daemon: dict[str, Any] | None
@@ -268,7 +292,8 @@ Announcement: TypeAlias = (
     | Finding
     | ContainerTiming
     | PolicyTiming
-    | ContainerCoverage
+    | PolicySetState
+    | CoverageState
     | ContainerGone
     | SourceState
 )

@@ -263,6 +263,7 @@ class NodeState:
             if fact.phase == "initialized":
                 incarnation.initialized = line.stamp
                 incarnation.initialized_at = self.instant(line.stamp, at=at)
+                incarnation.knowledge += 1
             elif fact.phase in {"terminating", "terminated"}:
                 incarnation.ended = self.instant(line.stamp, at=at)
         elif (

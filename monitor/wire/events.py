@@ -14,13 +14,13 @@ from msgspec import Raw, Struct, json
 
 from monitor.core.model import (
     Announcement,
-    ContainerCoverage,
     ContainerGone,
     ContainerTiming,
+    CoverageState,
     Finding,
     Gap,
     Incident,
-    PairState,
+    PolicySetState,
     PolicyTiming,
     SourceState,
 )
@@ -29,7 +29,6 @@ from monitor.wire.report import plain
 Topic: TypeAlias = Literal["timing", "gaps", "incidents", "findings", "coverage", "health"]
 
 TYPE_PREFIX: Final = "kubearmor-monitor"
-SPARED: Final = frozenset({"exempt", "unsupported"})
 
 
 class Record(Struct, frozen=True):
@@ -48,66 +47,43 @@ class Record(Struct, frozen=True):
 
 
 class Translation:
-    """Announcements as records of one cluster; each policy set is published before its first use."""
+    """Announcements as records of one cluster, in the order in which they must be sent."""
 
     def __init__(self, *, cluster: str, scope: str = "cluster") -> None:
         self._cluster = cluster
         self._source = f"/kubearmor-monitor/{cluster}/{scope}"
-        self._sets: set[str] = set()
 
     def __call__(self, announcement: Announcement) -> Sequence[Record]:
-        """Return the records of one announcement, in the order in which they must be sent."""
-        if isinstance(announcement, ContainerCoverage):
-            return self._coverage(announcement)
+        """Return the records of one announcement."""
         if isinstance(announcement, ContainerGone):
             return [self._tombstone(announcement)]
         topic, name, key = self._address(announcement)
         return [self._record(topic=topic, name=name, key=key, members=plain(announcement))]
 
-    def _address(
-        self, announcement: Gap | Incident | Finding | ContainerTiming | PolicyTiming | SourceState
-    ) -> tuple[Topic, str, str]:
+    def _address(self, announcement: Announcement) -> tuple[Topic, str, str]:  # noqa: PLR0911  # a table in the form of a match
         """Topic, event name and key (design, 6.4)."""
-        if isinstance(announcement, Gap):
-            return "gaps", "gap", f"{self._cluster}/{announcement.container_id}"
-        if isinstance(announcement, Incident):
-            return "incidents", "incident", announcement.id
-        if isinstance(announcement, Finding):
-            return "findings", "finding", announcement.id
-        if isinstance(announcement, ContainerTiming):
-            return "timing", "container-timing", f"{self._cluster}/{announcement.container_id}"
-        if isinstance(announcement, PolicyTiming):
-            policy = announcement.policy
-            name = f"{policy.kind}/{policy.namespace}/{policy.name}"
-            return "timing", "policy-timing", f"{self._cluster}/{name}/{announcement.node}"
-        return "health", "source", f"{self._cluster}/{announcement.name}"
-
-    def _coverage(self, coverage: ContainerCoverage) -> Sequence[Record]:
-        expected = [pair for pair in coverage.policies if pair.expected]
-        references = [_reference(pair) for pair in expected]
-        identity = hashlib.sha256(_canonical({"policies": references})).hexdigest()
-        records = []
-        if identity not in self._sets:
-            self._sets.add(identity)
-            members = {"id": identity, "policies": references}
-            key = f"{self._cluster}/policy-set/{identity}"
-            records.append(
-                self._record(topic="coverage", name="policy-set", key=key, members=members)
-            )
-        members = plain(coverage)
-        members["policySet"] = identity
-        members["notCovered"] = [
-            pair for pair in members.pop("policies") if pair["verdict"] not in {"covered", *SPARED}
-        ]
-        key = self._coverage_key(coverage.pod_uid, coverage.container)
-        records.append(self._record(topic="coverage", name="coverage", key=key, members=members))
-        return records
-
-    def _coverage_key(self, pod_uid: str, container: str) -> str:
-        return f"{self._cluster}/{pod_uid}/{container}"
+        match announcement:
+            case CoverageState(pod_uid=pod_uid, container=container):
+                return "coverage", "coverage", f"{self._cluster}/{pod_uid}/{container}"
+            case PolicySetState(id=identity):
+                return "coverage", "policy-set", f"{self._cluster}/policy-set/{identity}"
+            case Gap(container_id=container_id):
+                return "gaps", "gap", f"{self._cluster}/{container_id}"
+            case Incident(id=identity):
+                return "incidents", "incident", identity
+            case Finding(id=identity):
+                return "findings", "finding", identity
+            case ContainerTiming(container_id=container_id):
+                return "timing", "container-timing", f"{self._cluster}/{container_id}"
+            case PolicyTiming(policy=policy, node=node):
+                name = f"{policy.kind}/{policy.namespace}/{policy.name}"
+                return "timing", "policy-timing", f"{self._cluster}/{name}/{node}"
+            case SourceState(name=name):
+                return "health", "source", f"{self._cluster}/{name}"
+        raise TypeError(f"no record for {type(announcement).__name__}")
 
     def _tombstone(self, gone: ContainerGone) -> Record:
-        key = self._coverage_key(gone.pod_uid, gone.container)
+        key = f"{self._cluster}/{gone.pod_uid}/{gone.container}"
         event = f"{TYPE_PREFIX}.coverage.v1"
         return Record(
             topic="coverage",
@@ -131,15 +107,6 @@ class Translation:
             subject=key,
             data=data,
         )
-
-
-def _reference(pair: PairState) -> dict[str, Any]:
-    return {
-        "kind": pair.kind,
-        "namespace": pair.namespace,
-        "name": pair.name,
-        "generation": pair.generation,
-    }
 
 
 def _canonical(members: Mapping[str, Any]) -> bytes:
