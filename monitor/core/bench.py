@@ -188,7 +188,7 @@ class Bench:
             return None
         evidence = incarnation.container(container.id)
         assert evidence is not None
-        written = view.node.instant(evidence.latest_write)
+        written = view.node.clock.instant(evidence.latest_write)
         return Judged("covered", grade="applied", since=written, predicted=True, written=written)
 
     def _stand(
@@ -488,9 +488,9 @@ class Bench:
         if incarnation is not None and evidence is not None:
             seen = incarnation.pod_line_before(container.pod.key, evidence.latest_write)
             if seen:
-                stages["daemonSawPod"] = view.node.instant(seen)
+                stages["daemonSawPod"] = view.node.clock.instant(seen)
             if evidence.registered:
-                stages["runtimeRegistered"] = view.node.instant(evidence.registered)
+                stages["runtimeRegistered"] = view.node.clock.instant(evidence.registered)
         stages["rulesWritten"] = applied
         return stages
 
@@ -607,7 +607,7 @@ class Bench:
             daemon=daemon,
             release=view.release,
             enforcer=incarnation.enforcer if incarnation else None,
-            clock_offset_seconds=node.offset,
+            clock_offset_seconds=node.clock.offset,
             verdict=verdict,
             cause=cause,
         )

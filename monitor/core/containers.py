@@ -63,11 +63,11 @@ class PodState:
     def __init__(self, pod: Pod, *, labels: Labels) -> None:
         metadata = pod.metadata
         self.uid = metadata.uid
-        self.key = (intern(metadata.namespace), metadata.name)
+        self.key = (intern(metadata.namespace), intern(metadata.name))
         self.created = second_of(metadata.creation_timestamp)
         self.host_pid = pod.spec.host_pid
         self.runtime_class = pod.spec.runtime_class_name
-        self.containers: dict[str, ContainerRecord] = {}
+        self.containers: tuple[ContainerRecord, ...] = ()
         self.take(pod, labels=labels)
 
     def take(self, pod: Pod, *, labels: Labels) -> None:
@@ -77,12 +77,12 @@ class PodState:
         self.node = intern(pod.spec.node_name)
         self.deleting = pod.metadata.deletion_timestamp is not None
         self.scheduled = _scheduled(pod.status)
-        self.statuses = _status_lists(pod.status)
+        self.statuses = _fingerprint(pod.status)
 
     def shows(self, pod: Pod) -> bool:
         """Whether that is its present state already."""
         return (
-            self.statuses == _status_lists(pod.status)
+            self.statuses == _fingerprint(pod.status)
             and self.labels.labels == (pod.metadata.labels or {})
             and self.deleting == (pod.metadata.deletion_timestamp is not None)
             and self.node == pod.spec.node_name
@@ -98,16 +98,14 @@ class PodState:
         return self.key[1]
 
 
-StatusLists: TypeAlias = tuple[
-    list[ContainerStatus] | None, list[ContainerStatus] | None, list[ContainerStatus] | None
-]
-
-
-def _status_lists(status: PodStatus) -> StatusLists:
-    return (
-        status.container_statuses,
-        status.init_container_statuses,
-        status.ephemeral_container_statuses,
+def _fingerprint(status: PodStatus) -> int:
+    """A hash of all container statuses: far smaller than they are, and there are many Pods."""
+    return hash(
+        (
+            tuple(status.container_statuses or ()),
+            tuple(status.init_container_statuses or ()),
+            tuple(status.ephemeral_container_statuses or ()),
+        )
     )
 
 

@@ -167,7 +167,7 @@ class Coverage:
         if was_unresolved or incarnation.lines == 1:
             self._world.mark_node(node)
         elif subject is not None:
-            self._mark_container(subject, incarnation, line.fact)
+            self._mark_container(subject, node, incarnation, line.fact)
         elif isinstance(line.fact, DECISIVE) or (
             isinstance(line.fact, NODE_FACTS) and self._is_judged_by_lines(incarnation)
         ):
@@ -182,26 +182,27 @@ class Coverage:
         """Before it has initialised, what a daemon prints changes no verdict yet."""
         return incarnation.initialized > 0 or not incarnation.read_whole
 
-    def _mark_container(self, identity: str, incarnation: Incarnation, fact: facts.Fact) -> None:
+    def _mark_container(
+        self, identity: str, node: NodeState, incarnation: Incarnation, fact: facts.Fact
+    ) -> None:
         """Look at the container again, unless the line cannot have changed anything.
 
         A re-push of rules that are in force already is the most frequent line there is.
         """
-        known = self._world.by_short_id.get(identity[:SHORT_ID])
-        if known is None or not self._is_judged_by_lines(incarnation):
+        container = node.containers.get(identity[:SHORT_ID])
+        if container is None or not self._is_judged_by_lines(incarnation):
             return
         if isinstance(fact, facts.ContainerRegistered | facts.RulesUpdating):
-            container = self._world.containers[known]
-            evidence = incarnation.container(known)
+            evidence = incarnation.container(container.id)
             written = evidence is not None and evidence.map_is_live
             if container.verdict == "covered" if written else not incarnation.holes:
                 return
-        self._world.dirty[known] = None
+        self._world.dirty[container.id] = None
 
     def _mark_pod(self, fact: facts.PodSeen, incarnation: Incarnation) -> None:
         """A line about a Pod matters by itself only where no line about a container will follow."""
         pod = self._world.pods_by_key.get((fact.namespace, fact.name))
-        for container in pod.containers.values() if pod else ():
+        for container in pod.containers if pod else ():
             if container.uncovered and (incarnation.holes or not container.expected.enforced):
                 self._world.dirty[container.id] = None
 
@@ -214,11 +215,11 @@ class Coverage:
         policy = self._world.policies.get((fact.kind, fact.namespace, fact.name))
         if policy is None or policy.kind not in CONTAINER_KINDS:
             return
-        node.caused(by=policy.events[0].at, stamp=line.stamp)
-        learned = policy.learned(incarnation, node)
+        node.clock.caused(by=policy.events[0].at, stamp=line.stamp)
+        learned = policy.learned(incarnation, node.clock)
         if learned is None or not learned.certain or learned.position != line.stamp:
             return
-        known = node.instant(line.stamp, at=at)
+        known = node.clock.instant(line.stamp, at=at)
         self._announced.append(
             PolicyTiming(
                 policy=policy.reference,

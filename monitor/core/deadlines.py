@@ -2,6 +2,9 @@
 
 import heapq
 from collections.abc import Iterator
+from typing import Final
+
+SPARE: Final = 1000
 
 
 class Deadlines:
@@ -16,6 +19,13 @@ class Deadlines:
         if self._valid.get(subject) != at:
             self._valid[subject] = at
             heapq.heappush(self._heap, (at, subject))
+            if len(self._heap) > 2 * len(self._valid) + SPARE:
+                self._compact()
+
+    def _compact(self) -> None:
+        """Let go of the entries that were replaced or dropped."""
+        self._heap = [(at, subject) for subject, at in self._valid.items()]
+        heapq.heapify(self._heap)
 
     def drop(self, subject: str) -> None:
         """Nothing is due for the subject."""

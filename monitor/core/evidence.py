@@ -13,6 +13,7 @@ other carries what was known when it was printed. Lines name containers, never p
 
 from array import array
 from collections.abc import Callable, Mapping
+from sys import intern
 from typing import ClassVar, Final
 
 from monitor.core import facts
@@ -80,6 +81,7 @@ class Incarnation:
         self.node = node
         self.pod_uid = pod_uid
         self.restart = restart
+        self.identity = (pod_uid, restart)
         self.pod = pod
         self.running: Interval | None = None
         self.ended: Interval | None = None
@@ -109,10 +111,6 @@ class Incarnation:
         self.latest_lines: dict[
             tuple[frozenset[PolicyKey], str], tuple[tuple[int, int], int | None]
         ] = {}
-
-    @property
-    def identity(self) -> tuple[str, int]:
-        return (self.pod_uid, self.restart)
 
     @property
     def read_whole(self) -> bool:
@@ -201,7 +199,7 @@ class Incarnation:
             self.knowledge += 1
 
     def _pod(self, fact: facts.PodSeen, position: int, at: float) -> None:
-        key = (fact.namespace, fact.name)
+        key = (intern(fact.namespace), intern(fact.name))
         self.last_pod_at = at
         if fact.action == "deleted":
             self.pods.pop(key, None)

@@ -52,6 +52,7 @@ def seconds(text: str) -> float:
     return nanoseconds(text) / 1e9
 
 
+@lru_cache(maxsize=4096)
 def second_of(text: str | None) -> Interval | None:
     """The second that a Kubernetes time names; None for none or for what is no time."""
     if not text:

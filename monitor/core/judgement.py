@@ -139,7 +139,7 @@ def _latest_line(
     latest: int | None = 0
     for key in keys:
         policy = expectation.policies[key]
-        learned = policy.learned(incarnation, view.node)
+        learned = policy.learned(incarnation, view.node.clock)
         certain = (
             learned is not None
             and learned.certain
@@ -151,7 +151,7 @@ def _latest_line(
                 learned=learned,
                 behaviour=view.behaviour,
                 incarnation=incarnation,
-                node=view.node,
+                clock=view.node.clock,
                 namespace=namespace,
                 namespace_created=surroundings.namespace_created,
             )
@@ -271,7 +271,7 @@ class _Pair:
             return self._gap("enforcer-absent", predicted=None)
         if self.policy.rules.unenforceable:
             return self._gap("rule-not-enforceable", predicted=None)
-        learned = self.policy.learned(incarnation, self.view.node)
+        learned = self.policy.learned(incarnation, self.view.node.clock)
         if learned is not None and incarnation.rejected.get(self.policy.key, 0) > learned.position:
             return self._gap("policy-rejected", predicted=False)
         predicted = self._predicted(incarnation, learned)
@@ -289,7 +289,7 @@ class _Pair:
             learned=learned,
             behaviour=self.view.behaviour,
             incarnation=incarnation,
-            node=self.view.node,
+            clock=self.view.node.clock,
             namespace=self.container.pod.namespace,
             namespace_created=self.surroundings.namespace_created,
         )
@@ -509,4 +509,4 @@ class _Pair:
         )
 
     def _instant(self, position: int) -> Interval:
-        return self.view.node.instant(position, at=self.now)
+        return self.view.node.clock.instant(position, at=self.now)

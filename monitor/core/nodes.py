@@ -5,17 +5,18 @@ from typing import Final, Literal, TypeAlias
 
 from monitor.core import facts
 from monitor.core.blindness import Source
+from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import Incarnation
 from monitor.core.instants import second_of
 from monitor.core.kubernetes import Node, Pod
 from monitor.core.model import DaemonLine, Interval
+from monitor.core.node_clock import NodeClock
 from monitor.core.semantics import parse
 
 Phase: TypeAlias = Literal["ready", "starting", "down", "replaced", "absent"]
 
 DAEMON_LABEL: Final = ("kubearmor-app", "kubearmor")
 DAEMON_CONTAINER: Final = "kubearmor"
-OFFSET_UNCERTAINTY: Final = 1.0
 ALWAYS: Final[Interval] = (0.0, 0.0)
 
 
@@ -52,9 +53,8 @@ class NodeState:
         self.unresolved: tuple[float, float] | None = None
         self.daemon_pods: dict[str, DaemonPod] = {}
         self.incarnations: dict[tuple[str, int], Incarnation] = {}
-        self.containers: set[str] = set()
-        self.offset_upper: float | None = None
-        self.offset_lower: float | None = None
+        self.containers: dict[str, ContainerRecord] = {}
+        self.clock = NodeClock()
 
     # --- the daemon's Pods --------------------------------------------------------------------
 
@@ -237,7 +237,7 @@ class NodeState:
             self._open(incarnation, line, at=at)
         elif self.unresolved is not None:
             self._admit_hole(self.unresolved)
-        self._compare_clocks(line, at=at)
+        self.clock.compare(line.stamp, at=at)
         if incarnation.ended is not None:
             incarnation.last_position = line.stamp
             return None
@@ -262,10 +262,10 @@ class NodeState:
         if isinstance(fact, facts.LifecycleReported):
             if fact.phase == "initialized":
                 incarnation.initialized = line.stamp
-                incarnation.initialized_at = self.instant(line.stamp, at=at)
+                incarnation.initialized_at = self.clock.instant(line.stamp, at=at)
                 incarnation.knowledge += 1
             elif fact.phase in {"terminating", "terminated"}:
-                incarnation.ended = self.instant(line.stamp, at=at)
+                incarnation.ended = self.clock.instant(line.stamp, at=at)
         elif (
             isinstance(fact, facts.PodSeen)
             and not incarnation.opened
@@ -274,38 +274,6 @@ class NodeState:
             incarnation.initialized = line.stamp
             incarnation.initialized_at = incarnation.running or (0.0, at)
         return incarnation.fold(line, at)
-
-    # --- the clock ----------------------------------------------------------------------------
-
-    def _compare_clocks(self, line: DaemonLine, *, at: float) -> None:
-        upper = at - line.stamp / 1e9
-        if self.offset_upper is None or upper < self.offset_upper:
-            self.offset_upper = upper
-
-    def caused(self, *, by: float, stamp: int) -> None:
-        """A line cannot precede what caused it, seen here at `by`, by more than a second."""
-        lower = by - OFFSET_UNCERTAINTY - stamp / 1e9
-        if self.offset_lower is None or lower > self.offset_lower:
-            self.offset_lower = lower
-
-    @property
-    def offset(self) -> Interval | None:
-        """Our clock minus the node's, as far as it is known."""
-        if self.offset_upper is None:
-            return None
-        lower = self.offset_upper - OFFSET_UNCERTAINTY
-        if self.offset_lower is not None:
-            lower = min(self.offset_upper, self.offset_lower)
-        return (lower, self.offset_upper)
-
-    def instant(self, stamp: int, *, at: float | None = None) -> Interval:
-        """A stamp of this node on our clock."""
-        offset = self.offset or (0.0, 0.0)
-        seconds = stamp / 1e9
-        latest = seconds + offset[1]
-        if at is not None:
-            latest = min(latest, at)
-        return (min(seconds + offset[0], latest), latest)
 
     # --- the release --------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from monitor.core.evidence import Incarnation, LearnedLine, PolicyKey
 from monitor.core.instants import second_of
 from monitor.core.kubernetes import POLICY_KINDS, Policy
 from monitor.core.model import Interval, PolicyReference
-from monitor.core.nodes import NodeState
+from monitor.core.node_clock import NodeClock
 from monitor.core.rules import Rules, read_rules
 from monitor.core.selector import Selector, cluster_wide, namespaced
 
@@ -91,17 +91,17 @@ class PolicyState:
             kind=self.kind, namespace=self.namespace, name=self.name, generation=self.generation
         )
 
-    def learned(self, incarnation: Incarnation, node: NodeState) -> Learned | None:
+    def learned(self, incarnation: Incarnation, clock: NodeClock) -> Learned | None:
         """Where that daemon learned the current revision; None if no line shows it."""
         lines = incarnation.policies.get(self.key)
         if not lines or lines[-1].action == "deleted":
             return None
-        if not self._about_this_object(lines[0], node):
+        if not self._about_this_object(lines[0], clock):
             return None
         current = self._first_event_of_current()
         if current == 0:
             return Learned(position=lines[0].position, at=lines[0].at, certain=True)
-        base = self._event_at(lines[0], node)
+        base = self._event_at(lines[0], clock)
         uncertain: Learned | None = None
         for offset, line in enumerate(lines):
             counted = base + offset
@@ -119,13 +119,13 @@ class PolicyState:
             index -= 1
         return index
 
-    def _about_this_object(self, line: LearnedLine, node: NodeState) -> bool:
+    def _about_this_object(self, line: LearnedLine, clock: NodeClock) -> bool:
         """A line older than the object is about an earlier one of the same name."""
-        return node.instant(line.position, at=line.at)[1] >= self.created[0] - SLACK
+        return clock.instant(line.position, at=line.at)[1] >= self.created[0] - SLACK
 
-    def _event_at(self, line: LearnedLine, node: NodeState) -> int:
+    def _event_at(self, line: LearnedLine, clock: NodeClock) -> int:
         """The event that was the latest when a first line was printed; in doubt the older."""
-        printed = node.instant(line.position, at=line.at)[0]
+        printed = clock.instant(line.position, at=line.at)[0]
         index = 0
         while index + 1 < len(self.events) and self.events[index + 1].at <= printed:
             index += 1

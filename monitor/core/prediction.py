@@ -7,7 +7,7 @@ last looked at the policy.
 
 from monitor.core.evidence import Incarnation, PolicyKey
 from monitor.core.model import Interval
-from monitor.core.nodes import NodeState
+from monitor.core.node_clock import NodeClock
 from monitor.core.policies import SLACK, Learned, PolicyState
 from monitor.core.semantics import Behaviour
 
@@ -18,7 +18,7 @@ def predict(
     learned: Learned | None,
     behaviour: Behaviour | None,
     incarnation: Incarnation,
-    node: NodeState,
+    clock: NodeClock,
     namespace: str,
     namespace_created: Interval | None,
 ) -> bool | None:
@@ -32,7 +32,7 @@ def predict(
         learned=learned,
         changed=policy.changed,
         incarnation=incarnation,
-        node=node,
+        clock=clock,
         namespace=namespace,
         created=namespace_created,
     )
@@ -49,7 +49,7 @@ def _is_younger(
     learned: Learned | None,
     changed: Interval,
     incarnation: Incarnation,
-    node: NodeState,
+    clock: NodeClock,
     namespace: str,
     created: Interval | None,
 ) -> bool | None:
@@ -60,7 +60,7 @@ def _is_younger(
         configured = incarnation.namespaces.get(namespace)
         if configured is not None:
             return configured > max(last, incarnation.initialized)
-        return _compare(created, node.instant(last, at=lines[-1].at))
+        return _compare(created, clock.instant(last, at=lines[-1].at))
     ends_of_holes = [hole[1] for hole in incarnation.holes]
     known_by = max([*ends_of_holes, incarnation.first_seen + SLACK, changed[1]])
     return _compare(created, (changed[0], known_by))

@@ -50,8 +50,6 @@ class World:
         self.pods: dict[str, PodState] = {}
         self.pods_by_key: dict[tuple[str, str], PodState] = {}
         self.containers: dict[str, ContainerRecord] = {}
-        self.by_namespace: dict[str, set[str]] = {}
-        self.by_short_id: dict[str, str] = {}
         self.nodes: dict[str, NodeState] = {}
         self.namespaces: dict[str, Interval] = {}
         self.deleted_policies: dict[PolicyKey, PolicyState] = {}
@@ -150,12 +148,12 @@ class World:
         if node is not None and state.uid in node.daemon_pods:
             node.forget_daemon_pod(state.uid, at=at)
             self.mark_node(node)
-        for container in list(state.containers.values()):
+        for container in state.containers:
             self._end(container, (at, at))
 
     def _reconsider(self, state: PodState, *, at: float, switched: bool) -> None:
         """After a change of labels or of the Pod's own mode, what is expected may be something else."""
-        for container in state.containers.values():
+        for container in state.containers:
             before = container.expected
             self._expect(container)
             known = frozenset() if switched else before.members
@@ -167,32 +165,31 @@ class World:
                 container.residual = (container.residual or {}) | dict.fromkeys(gone, at)
 
     def _containers(self, state: PodState, pod: Pod, *, at: float) -> None:
+        known = {container.id for container in state.containers}
         present: set[str] = set()
         for status, kind in statuses(pod):
             if not is_running(status.state):
                 continue
             identity = bare(status.container_id)
             present.add(identity)
-            if identity not in state.containers:
+            if identity not in known:
                 self._begin(ContainerRecord(pod=state, status=status, kind=kind, at=at))
             self.dirty[identity] = None
-        for identity in [identity for identity in state.containers if identity not in present]:
-            self._end(state.containers[identity], _finished(pod, identity, at=at))
+        for container in state.containers:
+            if container.id not in present:
+                self._end(container, _finished(pod, container.id, at=at))
 
     def _begin(self, container: ContainerRecord) -> None:
-        container.pod.containers[container.id] = container
+        container.pod.containers = (*container.pod.containers, container)
         self.containers[container.id] = container
-        self.by_short_id[container.id[:SHORT_ID]] = container.id
-        self.by_namespace.setdefault(container.pod.namespace, set()).add(container.id)
-        self.node(container.node).containers.add(container.id)
+        self.node(container.node).containers[container.id[:SHORT_ID]] = container
         self._expect(container)
 
     def _end(self, container: ContainerRecord, instant: Interval) -> None:
-        del container.pod.containers[container.id]
+        pod = container.pod
+        pod.containers = tuple(other for other in pod.containers if other is not container)
         self.containers.pop(container.id, None)
-        self.by_short_id.pop(container.id[:SHORT_ID], None)
-        self.by_namespace[container.pod.namespace].discard(container.id)
-        self.node(container.node).containers.discard(container.id)
+        self.node(pod.node).containers.pop(container.id[:SHORT_ID], None)
         self.dirty.pop(container.id, None)
         self.ended.append((container, instant))
 
@@ -256,9 +253,9 @@ class World:
         self.expectation.changed()
         self._ambiguous = None
         alone = frozenset({key})
-        concerned = self.by_namespace.get(namespace, ()) if namespace else self.containers
-        for identity in concerned:
-            container = self.containers[identity]
+        for container in self.containers.values():
+            if namespace and container.pod.namespace != namespace:
+                continue
             before = container.expected
             self._expect(container)
             if key in before.members and key in container.covered:
@@ -273,8 +270,9 @@ class World:
             self.namespaces.pop(name, None)
         else:
             self.namespaces[name] = second_of(item.metadata.creation_timestamp) or (at, at)
-        for identity in self.by_namespace.get(name, ()):
-            self.dirty[identity] = None
+        for container in self.containers.values():
+            if container.pod.namespace == name:
+                self.dirty[container.id] = None
 
     def node(self, name: str) -> NodeState:
         """Return the node, made if nothing was heard of it yet."""
@@ -308,7 +306,8 @@ class World:
 
     def mark_node(self, node: NodeState) -> None:
         """All containers of a node may have another verdict."""
-        self.dirty.update(dict.fromkeys(node.containers))
+        for container in node.containers.values():
+            self.dirty[container.id] = None
 
     def mark_all(self) -> None:
         """All containers may have another verdict."""
