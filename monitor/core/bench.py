@@ -34,6 +34,7 @@ from monitor.core.model import (
 )
 from monitor.core.nodes import NodeState
 from monitor.core.policies import PolicyState
+from monitor.core.propagation import Propagation
 from monitor.core.semantics import behaviour
 from monitor.core.world import World
 
@@ -65,8 +66,16 @@ class Bench:
     """Judges what is marked in the world, and keeps the ledger of gaps in step."""
 
     def __init__(
-        self, *, world: World, ledger: Ledger, deadlines: Deadlines, limits: Limits, began: float
+        self,
+        *,
+        world: World,
+        ledger: Ledger,
+        deadlines: Deadlines,
+        propagation: Propagation,
+        limits: Limits,
+        began: float,
     ) -> None:
+        self._propagation = propagation
         self._world = world
         self._ledger = ledger
         self._deadlines = deadlines
@@ -347,6 +356,7 @@ class Bench:
             if verdict.verdict in {"gap", "lost"}
         ]
         yield from self._ledger.update(container, exposed, healed=healed, now=now)
+        yield from self._arrivals(container, judged)
         before = (container.verdict, container.cause, container.uncovered)
         container.verdict, container.cause = self._worst(judged, standing=standing)
         container.uncovered = tuple(
@@ -360,6 +370,17 @@ class Bench:
         if container.verdict == "covered" and not container.timed and healed is not None:
             container.timed = True
             yield self._timing(container, view, healed)
+
+    def _arrivals(
+        self, container: ContainerRecord, judged: dict[PolicyKey, Judged]
+    ) -> Iterator[Announcement]:
+        """The revisions that have now reached the last container of the node."""
+        for key, verdict in judged.items():
+            if verdict.verdict == "covered" and verdict.written is not None:
+                policy = self._world.policies[key]
+                yield from self._propagation.written(
+                    policy, container.node, container.id, verdict.written
+                )
 
     def _state(
         self, container: ContainerRecord, judged: dict[PolicyKey, Judged]
@@ -500,15 +521,50 @@ class Bench:
         self, container: ContainerRecord, instant: Interval, *, now: float
     ) -> Iterator[Announcement]:
         self._deadlines.drop(container.id)
+        node = self._world.node(container.node)
+        if container.pod.deleting:
+            self._termination_total += self._unprotected_end(container, node, instant)
+        elif container.verdict == "pending" and not container.covered:
+            yield from self._missed(container, node, instant, now=now)
+        self._propagation.forget(container.id, container.expected.keys)
         yield from self._ledger.update(container, (), healed=None, ended=instant, now=now)
         yield ContainerGone(
             pod_uid=container.pod.uid, container=container.name, container_id=container.id
         )
 
+    def _missed(
+        self, container: ContainerRecord, node: NodeState, instant: Interval, *, now: float
+    ) -> Iterator[Announcement]:
+        """A container that ended by itself, unprotected throughout, on a node whose output was read."""
+        view = self._look(node, now=now)
+        if view.phase != "ready" or not view.followed:
+            return
+        waiting = [
+            self._exposed(
+                container,
+                view,
+                pair.policy,
+                Judged("gap", cause="startup-window", since=pair.since, opening="start"),
+            )
+            for pair in container.uncovered
+            if pair.policy in self._world.policies
+        ]
+        if waiting:
+            yield from self._ledger.missed(container, waiting, until=instant, now=now)
+
+    @staticmethod
+    def _unprotected_end(container: ContainerRecord, node: NodeState, instant: Interval) -> float:
+        """Seconds between the daemon's letting go of a terminating container and its end (F29)."""
+        incarnation = node.current()
+        evidence = incarnation.container(container.id) if incarnation else None
+        if evidence is None or not evidence.removed or not container.covered:
+            return 0.0
+        return sum(difference(instant, node.clock.instant(evidence.removed))) / 2
+
     # --- states ---------------------------------------------------------------------------------
 
     def _coverage(
-        self, container: ContainerRecord, judged: dict[PolicyKey, Judged]
+        self, container: ContainerRecord, judged: dict[PolicyKey, Judged], *, at: float
     ) -> ContainerCoverage:
         pairs = [self._pair(container, self._world.policies[key], v) for key, v in judged.items()]
         pairs.extend(self._excess(container))
@@ -523,7 +579,7 @@ class Bench:
             verdict=container.verdict,
             cause=container.cause,
             policies=tuple(sorted(pairs, key=lambda p: (p.kind, p.namespace, p.name))),
-            exposure_seconds=container.exposure,
+            exposure_seconds=_exposure(container, at=at),
         )
 
     def _pair(self, container: ContainerRecord, policy: PolicyState, judged: Judged) -> PairState:
@@ -571,7 +627,7 @@ class Bench:
         for container in self._world.containers.values():
             view = self._view(container.node, views, now=at)
             judged = self._judge(container, view, standing=NEVER, now=at)
-            containers.append(self._coverage(container, judged))
+            containers.append(self._coverage(container, judged, at=at))
         return Report(
             at=at,
             cluster=cluster,
@@ -675,6 +731,13 @@ def _delay(container: ContainerRecord, key: PolicyKey) -> Interval | None:
     if key in container.delayed:
         return container.delay
     return (container.delays or {}).get(key)
+
+
+def _exposure(container: ContainerRecord, *, at: float) -> Interval:
+    """How long its process ran without an expected policy, up to `at`."""
+    if container.verdict not in {"gap", "lost"} or container.exposed_since is None:
+        return container.exposure
+    return plus(container.exposure, difference((at, at), container.exposed_since))
 
 
 def _identity(view: NodeView) -> tuple[str, int] | None:

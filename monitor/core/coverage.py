@@ -16,7 +16,6 @@ from monitor.core.bench import Bench, SourceSight
 from monitor.core.deadlines import Deadlines
 from monitor.core.evidence import SHORT_ID, Incarnation
 from monitor.core.gaps import Ledger
-from monitor.core.instants import difference
 from monitor.core.judgement import Limits
 from monitor.core.model import (
     Alert,
@@ -26,7 +25,6 @@ from monitor.core.model import (
     Listed,
     Log,
     Observation,
-    PolicyTiming,
     Report,
     SourceDown,
     SourceState,
@@ -35,6 +33,7 @@ from monitor.core.model import (
 )
 from monitor.core.nodes import NodeState
 from monitor.core.policies import CONTAINER_KINDS
+from monitor.core.propagation import Propagation, everywhere
 from monitor.core.world import World
 
 EVERYTHING: Final = "*"
@@ -75,7 +74,9 @@ class Coverage:
         self._ledger = Ledger(
             cluster=settings.cluster, grace=settings.grace, hold=settings.incident_hold
         )
+        self._propagation = Propagation()
         self._bench = Bench(
+            propagation=self._propagation,
             world=self._world,
             ledger=self._ledger,
             deadlines=self._deadlines,
@@ -220,16 +221,15 @@ class Coverage:
         if learned is None or not learned.certain or learned.position != line.stamp:
             return
         known = node.clock.instant(line.stamp, at=at)
-        self._announced.append(
-            PolicyTiming(
-                policy=policy.reference,
-                node=node.name,
-                changed=policy.changed,
-                known=known,
-                propagation_seconds=difference(known, policy.changed),
-                written=None,
-            )
-        )
+        waiting = [
+            container.id
+            for container in node.containers.values()
+            if policy.key in container.expected.members and policy.key not in container.covered
+        ]
+        self._announced.append(self._propagation.learned(policy, node, known, waiting=waiting))
+        complete = everywhere(policy, self._world.nodes.values())
+        if complete is not None:
+            self._announced.append(complete)
 
     # --- alerts and logs ------------------------------------------------------------------------
 

@@ -112,6 +112,15 @@ class Incarnation:
             tuple[frozenset[PolicyKey], str], tuple[tuple[int, int], int | None]
         ] = {}
 
+    def end(self, instant: Interval) -> None:
+        """It is over, unless it was already: what it had applied is void and forgotten."""
+        if self.ended is not None:
+            return
+        self.ended = instant
+        self.containers = {}
+        self.pods = {}
+        self.latest_lines = {}
+
     @property
     def read_whole(self) -> bool:
         """Whether its output was read from the first line on without a hole."""

@@ -154,12 +154,20 @@ class Ledger:
         by_silence = gap.verdict == "gap" and entry.announced >= gap.since[1] + self._grace
         never = healed is not None and by_silence and healed[1] <= gap.since[1] + self._grace
         self.withdrawn += never
-        ended = replace(gap, state="withdrawn" if never else "closed", until=until)
+        cause = "startup-window" if healed is not None and gap.cause == "unexplained" else gap.cause
+        ended = replace(gap, state="withdrawn" if never else "closed", cause=cause, until=until)
         self._ended[identity] = ended
         if len(self._ended) > CLOSED_KEPT:
             self._ended.pop(next(iter(self._ended)))
         self._leave(entry.incident, identity)
         return ended
+
+    def missed(
+        self, container: ContainerRecord, pairs: list[Exposed], *, until: Interval, now: float
+    ) -> list[Gap]:
+        """A container ended before its rules were written: a gap that is announced when it is over."""
+        opened = self.update(container, pairs, healed=None, now=now)
+        return [*opened, *self.update(container, (), healed=None, now=now, ended=until)]
 
     # --- incidents ------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ Phase: TypeAlias = Literal["ready", "starting", "down", "replaced", "absent"]
 
 DAEMON_LABEL: Final = ("kubearmor-app", "kubearmor")
 DAEMON_CONTAINER: Final = "kubearmor"
+ENDED_KEPT: Final = 4
 ALWAYS: Final[Interval] = (0.0, 0.0)
 
 
@@ -91,8 +92,7 @@ class NodeState:
 
     def _end(self, uid: str, restart: int, finished: Interval | None, *, at: float) -> None:
         incarnation = self.incarnation(uid, restart)
-        if incarnation.ended is None:
-            incarnation.ended = (finished[0], min(finished[1], at)) if finished else (at, at)
+        incarnation.end((finished[0], min(finished[1], at)) if finished else (at, at))
 
     def forget_daemon_pod(self, uid: str, *, at: float) -> None:
         """A daemon Pod was deleted: its incarnations are over."""
@@ -101,8 +101,17 @@ class NodeState:
             return
         pod.deleted_at = at
         for incarnation in self.incarnations.values():
-            if incarnation.pod_uid == uid and incarnation.ended is None:
-                incarnation.ended = (at, at)
+            if incarnation.pod_uid == uid:
+                incarnation.end((at, at))
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        """Let go of incarnations that nothing can refer to any more."""
+        gone = [i for i in self.incarnations.values() if i.ended is not None]
+        for incarnation in sorted(gone, key=self._rank)[:-ENDED_KEPT]:
+            del self.incarnations[incarnation.identity]
+            if all(i.pod_uid != incarnation.pod_uid for i in self.incarnations.values()):
+                self.daemon_pods.pop(incarnation.pod_uid, None)
 
     # --- incarnations -------------------------------------------------------------------------
 
@@ -254,8 +263,8 @@ class NodeState:
         self.unresolved = None
         rank = self._rank(incarnation)
         for other in self.incarnations.values():
-            if other.ended is None and other is not incarnation and self._rank(other) < rank:
-                other.ended = (other.last_at or at, at)
+            if other is not incarnation and self._rank(other) < rank:
+                other.end((other.last_at or at, at))
 
     def _fold(self, incarnation: Incarnation, line: DaemonLine, *, at: float) -> str | None:
         fact = line.fact
@@ -265,7 +274,7 @@ class NodeState:
                 incarnation.initialized_at = self.clock.instant(line.stamp, at=at)
                 incarnation.knowledge += 1
             elif fact.phase in {"terminating", "terminated"}:
-                incarnation.ended = self.clock.instant(line.stamp, at=at)
+                incarnation.end(self.clock.instant(line.stamp, at=at))
         elif (
             isinstance(fact, facts.PodSeen)
             and not incarnation.opened
@@ -278,7 +287,9 @@ class NodeState:
     # --- the release --------------------------------------------------------------------------
 
     def release(self, incarnation: Incarnation | None) -> str | None:
-        """What its daemon runs, by the best source at hand (design, unknown release)."""
+        """What its daemon runs, by the best source at hand; between two lives, what the last one ran."""
+        if incarnation is None:
+            incarnation = self.latest()
         if incarnation is None:
             return None
         if incarnation.release is not None:

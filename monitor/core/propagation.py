@@ -1,0 +1,93 @@
+"""How a policy's revision travels: known by a node's daemon, written on the node's last container,
+known by every daemon.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from monitor.core.evidence import PolicyKey
+from monitor.core.instants import difference
+from monitor.core.model import Interval, PolicyTiming
+from monitor.core.nodes import NodeState
+from monitor.core.policies import PolicyState
+
+Revision = tuple[PolicyKey, int]
+
+
+class Propagation:
+    """Which revisions are on their way, and where they still have to be written."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[Revision, str], tuple[PolicyTiming, set[str]]] = {}
+
+    def learned(
+        self, policy: PolicyState, node: NodeState, known: Interval, *, waiting: Iterable[str]
+    ) -> PolicyTiming:
+        """A node's daemon knows a revision; it has to be written on the containers `waiting`."""
+        timing = PolicyTiming(
+            policy=policy.reference,
+            node=node.name,
+            changed=policy.changed,
+            known=known,
+            propagation_seconds=difference(known, policy.changed),
+            written=None,
+        )
+        containers = set(waiting)
+        if containers:
+            revision = (policy.key, policy.generation)
+            self._waiting[revision, node.name] = (timing, containers)
+        return timing
+
+    def written(
+        self, policy: PolicyState, node: str, container: str, written: Interval
+    ) -> Iterator[PolicyTiming]:
+        """A container has the revision; yields the node's timing when it was the last one."""
+        place = ((policy.key, policy.generation), node)
+        found = self._waiting.get(place)
+        if found is None:
+            return
+        timing, containers = found
+        containers.discard(container)
+        if containers:
+            return
+        del self._waiting[place]
+        yield PolicyTiming(
+            policy=timing.policy,
+            node=node,
+            changed=timing.changed,
+            known=timing.known,
+            propagation_seconds=timing.propagation_seconds,
+            written=written,
+        )
+
+    def forget(self, container: str, policies: Iterable[PolicyKey]) -> None:
+        """A container ended or expects those policies no longer."""
+        gone = set(policies)
+        for place in [place for place in self._waiting if place[0][0] in gone]:
+            containers = self._waiting[place][1]
+            containers.discard(container)
+            if not containers:
+                del self._waiting[place]
+
+
+def everywhere(policy: PolicyState, nodes: Iterable[NodeState]) -> PolicyTiming | None:
+    """The timing of a revision that every running daemon knows; None while one does not."""
+    latest: Interval | None = None
+    for node in nodes:
+        incarnation = node.current()
+        if incarnation is None:
+            continue
+        learned = policy.learned(incarnation, node.clock)
+        if learned is None or not learned.certain:
+            return None
+        known = node.clock.instant(learned.position, at=learned.at)
+        latest = known if latest is None else max(latest, known)
+    if latest is None:
+        return None
+    return PolicyTiming(
+        policy=policy.reference,
+        node="",
+        changed=policy.changed,
+        known=latest,
+        propagation_seconds=difference(latest, policy.changed),
+        written=None,
+    )
