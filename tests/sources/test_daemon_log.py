@@ -1,0 +1,505 @@
+"""The daemons' text: every line once, in order, of the right incarnation, whatever is cut."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from monitor.core.facts import LifecycleReported
+from monitor.core.model import DaemonLine, SourceDown, SourceUp
+from monitor.sources.cluster_access import Access, Credentials
+from monitor.sources.daemon_log import DaemonLog, DaemonTarget
+from tests.clock import ManualClock
+from tests.sources.chance import chance
+from tests.sources.recording import Recording, becomes, passes
+from tests.sources.running import connected, running
+from tests.sources.scripted_api import Answer, ScriptedApi, answer, reset, status
+from tests.sources.scripted_kubelet import ScriptedKubelet, at, stamped
+
+LOG = "/api/v1/namespaces/kubearmor/pods/{}/log"
+NAME = "text/node-a"
+UP = SourceUp(NAME, "kubearmor/daemon-1")
+ENDED = SourceDown(NAME, "container ended")
+TARGET = DaemonTarget(
+    node="node-a",
+    namespace="kubearmor",
+    pod="daemon-1",
+    uid="uid-1",
+    restart=0,
+    container="kubearmor",
+    running=True,
+)
+
+
+class Stage:
+    """An API server with the output of one daemon, and the source of text, which runs."""
+
+    def __init__(self) -> None:
+        self.api = ScriptedApi()
+        self.kubelet = ScriptedKubelet()
+        self.intake = Recording()
+        self.clock = ManualClock()
+        self._stack = AsyncExitStack()
+
+    async def start(self) -> None:
+        await self._stack.enter_async_context(self.api)
+        server = await self._stack.enter_async_context(connected(self.api.url, clock=self.clock))
+        self.source = DaemonLog(
+            server=server, intake=self.intake, clock=self.clock, random=chance()
+        )
+        self.serve("daemon-1", self.kubelet)
+        await self._stack.enter_async_context(running(self.source))
+
+    def serve(self, pod: str, kubelet: ScriptedKubelet) -> None:
+        for kind in ("", "?follow", "?previous"):
+            self.api.always(LOG.format(pod) + kind, kubelet)
+
+    def follow(self, *targets: DaemonTarget) -> None:
+        self.source.follow(frozenset(targets))
+
+    async def stop(self) -> None:
+        await self._stack.aclose()
+
+    @property
+    def states(self) -> list[SourceUp | SourceDown]:
+        return [o for o in self.intake.observations if isinstance(o, SourceUp | SourceDown)]
+
+    @property
+    def stamps(self) -> list[tuple[int, int]]:
+        """Restart count and milliseconds of every line."""
+        return [(restart, (stamp - at(0)) // 1_000_000) for restart, stamp in self.intake.lines]
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    made = Stage()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+async def test_what_was_written_and_what_is_written_each_once(stage: Stage) -> None:
+    stage.kubelet.write(stamped(1), stamped(2))
+    stage.follow(TARGET)
+    await becomes(lambda: len(stage.stamps) == 2 and stage.kubelet.followed)
+    stage.kubelet.write(stamped(3), stamped(4))
+    await becomes(lambda: len(stage.stamps) == 4)
+
+    assert stage.intake.observations[:2] == [
+        UP,
+        DaemonLine(
+            node="node-a",
+            pod="kubearmor/daemon-1",
+            pod_uid="uid-1",
+            restart=0,
+            container="kubearmor",
+            stamp=at(1),
+            daemon_stamp=None,
+            fact=stage.intake.observations[1].fact,  # type: ignore[union-attr]
+        ),
+    ]
+    assert stage.stamps == [(0, 1), (0, 2), (0, 3), (0, 4)]
+    assert stage.states == [UP]
+    first, second = (query for route, query, _ in stage.api.seen)
+    assert first == {"container": "kubearmor", "timestamps": "true", "tailLines": "16384"}
+    assert second == {
+        "container": "kubearmor",
+        "timestamps": "true",
+        "follow": "true",
+        "sinceTime": "2026-11-23T21:31:36Z",
+    }
+
+
+async def test_lines_say_what_they_say(stage: Stage) -> None:
+    stage.kubelet.write(
+        stamped(1, "2026-11-23 21:31:36.000500\t\x1b[34mINFO\x1b[0m\tInitialized KubeArmor")
+    )
+    stage.follow(TARGET)
+    await becomes(lambda: stage.stamps)
+
+    (line,) = (one for one in stage.intake.observations if isinstance(one, DaemonLine))
+    assert line.fact == LifecycleReported("initialized")
+
+
+async def test_a_daemon_that_has_said_nothing_yet_is_up_when_its_stream_stands(
+    stage: Stage,
+) -> None:
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed and 1.0 in stage.clock.sleepers)
+    assert stage.states == []
+
+    await stage.clock.advance(1.0)
+
+    await stage.intake.holds(UP)
+
+
+async def test_a_stream_that_is_cut_goes_on_without_loss_and_without_repetition(
+    stage: Stage,
+) -> None:
+    stage.kubelet.write(stamped(1), stamped(2))
+    stage.follow(TARGET)
+    await becomes(lambda: len(stage.stamps) == 2 and stage.kubelet.followed)
+    stage.kubelet.cut()
+    await becomes(lambda: not stage.kubelet.followed)
+    stage.kubelet.write(stamped(3))
+    await passes(stage.clock, lambda: len(stage.stamps) == 3, step=0.1)
+
+    assert stage.stamps == [(0, 1), (0, 2), (0, 3)]
+    assert stage.states == [UP, SourceDown(NAME, "the connection was cut"), UP]
+
+
+async def test_a_stream_that_is_cut_while_nothing_is_said_is_up_again(stage: Stage) -> None:
+    stage.kubelet.write(stamped(1))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed)
+    stage.kubelet.cut()
+    await becomes(lambda: len(stage.states) == 2)
+    await passes(stage.clock, lambda: len(stage.states) == 3, step=0.1)
+
+    assert stage.stamps == [(0, 1)]
+    assert stage.states[2] == UP
+
+
+async def test_after_a_restart_the_former_run_is_completed_and_the_next_read_from_its_first_line(
+    stage: Stage,
+) -> None:
+    stage.kubelet.write(stamped(1))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed)
+    stage.kubelet.cut()
+    await becomes(lambda: len(stage.states) == 2)
+    stage.kubelet.write(stamped(2))
+    stage.kubelet.restart(stamped(3), stamped(4))
+    stage.follow(structs.replace(TARGET, restart=1))
+    await passes(stage.clock, lambda: len(stage.stamps) == 4, step=0.1)
+
+    assert stage.stamps == [(0, 1), (0, 2), (1, 3), (1, 4)]
+    assert stage.states == [UP, SourceDown(NAME, "the connection was cut"), ENDED, UP, ENDED, UP]
+    assert len(stage.api.queries(LOG.format("daemon-1") + "?previous")) == 1
+
+
+async def test_a_run_that_ended_in_order_has_nothing_to_complete(stage: Stage) -> None:
+    stage.kubelet.write(stamped(1))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed)
+    stage.kubelet.exit()
+    stage.follow(structs.replace(TARGET, running=False))
+    await becomes(lambda: ENDED in stage.states)
+    stage.kubelet.restart(stamped(2))
+    stage.follow(structs.replace(TARGET, restart=1))
+    await passes(stage.clock, lambda: len(stage.stamps) == 2, step=0.1)
+
+    assert stage.stamps == [(0, 1), (1, 2)]
+    assert stage.states == [UP, ENDED, UP]
+
+
+async def test_a_new_runs_lines_are_not_taken_for_the_old_ones_while_the_status_is_late(
+    stage: Stage,
+) -> None:
+    stage.kubelet.write(stamped(1))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed)
+    stage.kubelet.restart(stamped(2000), stamped(2001))
+    await passes(stage.clock, lambda: 5.0 in stage.clock.sleepers, step=0.1)
+    await stage.clock.advance(4.9)
+    before_the_status = list(stage.stamps)
+    stage.follow(structs.replace(TARGET, restart=1))
+    await passes(stage.clock, lambda: len(stage.stamps) == 3, step=0.1)
+
+    assert before_the_status == [(0, 1)]
+    assert stage.stamps == [(0, 1), (1, 2000), (1, 2001)]
+
+
+async def test_a_new_run_that_says_nothing_at_first_is_not_taken_for_the_old_one_either(
+    stage: Stage,
+) -> None:
+    stage.kubelet.write(stamped(1))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed)
+    stage.kubelet.restart()
+    await becomes(lambda: len(stage.states) == 2)
+    await passes(stage.clock, lambda: stage.kubelet.followed, step=0.1)
+    stage.kubelet.write(stamped(2000))
+    await passes(stage.clock, lambda: 5.0 in stage.clock.sleepers, step=0.1)
+    stage.follow(structs.replace(TARGET, restart=1))
+    await passes(stage.clock, lambda: len(stage.stamps) == 2, step=0.1)
+
+    assert stage.stamps == [(0, 1), (1, 2000)]
+
+
+async def test_a_rotated_file_leaves_a_gap_that_is_named(stage: Stage) -> None:
+    stage.kubelet.write(stamped(1))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed)
+    stage.kubelet.cut()
+    await becomes(lambda: not stage.kubelet.followed)
+    stage.kubelet.rotate()
+    stage.kubelet.write(stamped(2000))
+    await passes(stage.clock, lambda: len(stage.stamps) == 2, step=0.1)
+
+    assert stage.states[-1] == SourceUp(NAME, "kubearmor/daemon-1, older lines unread")
+
+
+async def test_a_container_that_does_not_run_is_read_to_its_end_once(stage: Stage) -> None:
+    stage.kubelet.write(stamped(1), stamped(2))
+    stage.kubelet.exit()
+    dead = structs.replace(TARGET, running=False)
+    stage.follow(dead)
+    await becomes(lambda: ENDED in stage.states)
+    stage.follow(dead)
+    await stage.clock.advance(100.0)
+
+    assert stage.stamps == [(0, 1), (0, 2)]
+    assert stage.states == [UP, ENDED]
+    assert len(stage.api.queries(LOG.format("daemon-1"))) == 1
+
+
+async def test_a_pod_that_is_replaced_is_read_to_its_end_before_its_successor(
+    stage: Stage,
+) -> None:
+    successor = ScriptedKubelet()
+    successor.write(stamped(5))
+    stage.serve("daemon-2", successor)
+    stage.kubelet.write(stamped(1))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed)
+    stage.kubelet.write(stamped(2))
+    stage.kubelet.exit()
+    stage.follow(structs.replace(TARGET, uid="uid-2", pod="daemon-2"))
+    await passes(stage.clock, lambda: successor.followed, step=0.1)
+
+    lines = [one for one in stage.intake.observations if isinstance(one, DaemonLine)]
+    assert [(one.pod_uid, one.stamp) for one in lines] == [
+        ("uid-1", at(1)),
+        ("uid-1", at(2)),
+        ("uid-2", at(5)),
+    ]
+    assert stage.states == [UP, ENDED, SourceUp(NAME, "kubearmor/daemon-2")]
+
+
+async def test_a_stream_that_outlives_its_container_is_left_after_ten_seconds(
+    stage: Stage,
+) -> None:
+    stage.kubelet.write(stamped(1))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed)
+    stage.follow()
+    await becomes(lambda: 10.0 in stage.clock.sleepers)
+    stage.api.on(LOG.format("daemon-1"), status(404, "NotFound"))
+
+    await stage.clock.advance(9.9)
+    assert stage.states == [UP]
+    await stage.clock.advance(0.1)
+    await becomes(lambda: stage.states == [UP, ENDED])
+    await becomes(lambda: not stage.kubelet.followed)
+
+
+async def test_a_backlog_beyond_2_mib_is_read_from_its_newest_end(stage: Stage) -> None:
+    stage.kubelet.write(*(stamped(number, "x" * 970) for number in range(1, 4001)))
+    stage.follow(TARGET)
+    await becomes(lambda: len(stage.stamps) > 2000)
+    await becomes(lambda: stage.kubelet.followed)
+
+    size = len(stamped(1, "x" * 970))
+    assert stage.states == [SourceUp(NAME, "kubearmor/daemon-1, older lines unread")]
+    assert stage.stamps[-1] == (0, 4000)
+    assert len(stage.stamps) == (2 << 20) // size
+    assert max(stage.intake.batches) <= 500
+
+
+async def test_a_backlog_of_more_lines_than_are_asked_for_says_so(stage: Stage) -> None:
+    stage.kubelet.write(*(stamped(number, "x") for number in range(1, 17001)))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed)
+
+    assert stage.states == [SourceUp(NAME, "kubearmor/daemon-1, older lines unread")]
+    assert len(stage.stamps) == 16384
+
+
+async def test_no_more_than_32_are_opened_at_a_time(stage: Stage) -> None:
+    stage.kubelet.held = asyncio.Event()
+    stage.follow(
+        *(
+            structs.replace(TARGET, node=f"node-{number}", uid=f"uid-{number}")
+            for number in range(40)
+        )
+    )
+    await becomes(lambda: stage.kubelet.open == 32)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    most = stage.kubelet.most_open
+    stage.kubelet.held.set()
+    await becomes(lambda: len([seen for seen in stage.api.seen if "follow" in seen.query]) == 40)
+
+    assert most == 32
+
+
+async def test_lines_that_cannot_be_used_cost_themselves_only(stage: Stage) -> None:
+    stage.kubelet.write(stamped(1), b"no stamp", stamped(2, "x" * (1 << 20)), stamped(3, "y" * 900))
+    stage.kubelet.write(stamped(4, "\x00\udcff".encode(errors="surrogatepass").decode("latin-1")))
+    stage.follow(TARGET)
+    await becomes(lambda: len(stage.stamps) == 3)
+
+    assert stage.stamps == [(0, 1), (0, 3), (0, 4)]
+    assert sorted(stage.intake.rejections) == [("text", "malformed"), ("text", "too-long")]
+
+
+async def test_a_quiet_daemon_is_asked_again_each_minute_and_was_never_down(stage: Stage) -> None:
+    stage.kubelet.write(stamped(1))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed)
+    await becomes(lambda: 60.0 in stage.clock.sleepers)
+    asked = len(stage.api.seen)
+
+    await stage.clock.advance(60.0)
+    await becomes(lambda: len(stage.api.seen) == asked + 2 and stage.kubelet.followed)
+    stage.kubelet.write(stamped(2))
+    await becomes(lambda: len(stage.stamps) == 2)
+
+    assert stage.states == [UP]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "waits"),
+    [(403, "Forbidden", 60.0), (503, "ServiceUnavailable", 21.0), (429, "TooManyRequests", 21.0)],
+)
+async def test_a_log_that_is_refused_is_asked_for_again(
+    stage: Stage, code: int, reason: str, waits: float
+) -> None:
+    stage.api.on(LOG.format("daemon-1"), status(code, reason, retry_after="21"))
+    stage.kubelet.write(stamped(1))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.clock.sleepers == (waits,))
+    await stage.clock.advance(waits)
+    await becomes(lambda: stage.stamps)
+
+    assert stage.states == [SourceDown(NAME, f"HTTP {code} {reason}"), UP]
+
+
+async def test_a_log_that_cannot_be_reached_is_asked_for_again(stage: Stage) -> None:
+    stage.api.on(LOG.format("daemon-1"), reset, reset, answer(status=500))  # one is retried at once
+    stage.kubelet.write(stamped(1))
+    stage.follow(TARGET)
+    await passes(stage.clock, lambda: stage.stamps, step=0.1)
+
+    assert stage.states == [
+        SourceDown(NAME, "ServerDisconnectedError"),
+        SourceDown(NAME, "HTTP 500"),
+        UP,
+    ]
+
+
+async def test_a_refused_token_is_read_again() -> None:
+    stage, renewed = Stage(), []
+
+    async def renew() -> Access:
+        renewed.append(True)
+        return Access(server=stage.api.url)
+
+    async with stage.api:
+        credentials = Credentials(Access(server=stage.api.url), renew=renew)
+        async with connected(stage.api.url, clock=stage.clock, credentials=credentials) as server:
+            stage.source = DaemonLog(
+                server=server, intake=stage.intake, clock=stage.clock, random=chance()
+            )
+            stage.serve("daemon-1", stage.kubelet)
+            stage.api.on(LOG.format("daemon-1"), status(401, "Unauthorized"))
+            stage.kubelet.write(stamped(1))
+            async with running(stage.source):
+                stage.follow(TARGET)
+                await passes(stage.clock, lambda: stage.stamps, step=0.1)
+
+    assert renewed == [True]
+
+
+async def test_nodes_without_a_daemon_are_forgotten(stage: Stage) -> None:
+    stage.kubelet.write(stamped(1))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed)
+    stage.api.on(LOG.format("daemon-1"), status(404, "NotFound"))
+    stage.follow()
+    stage.kubelet.exit()
+    await becomes(lambda: stage.states == [UP, ENDED])
+
+    def forgotten() -> bool:
+        stage.follow()
+        return not stage.source.nodes
+
+    await becomes(forgotten)
+
+
+@pytest.mark.parametrize(
+    ("refusals", "completed"),
+    [
+        ([status(503, "ServiceUnavailable")], True),
+        ([status(503, "ServiceUnavailable")] * 3, False),
+        ([status(400, "BadRequest")], False),
+    ],
+)
+async def test_a_former_run_that_cannot_be_read_holds_up_nothing(
+    stage: Stage, refusals: list[Answer], *, completed: bool
+) -> None:
+    stage.api.on(LOG.format("daemon-1") + "?previous", *refusals)
+    stage.kubelet.write(stamped(1))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed)
+    stage.kubelet.cut()
+    await becomes(lambda: len(stage.states) == 2)
+    stage.kubelet.write(stamped(2))
+    stage.kubelet.restart(stamped(3))
+    stage.follow(structs.replace(TARGET, restart=1))
+    await passes(stage.clock, lambda: (1, 3) in stage.stamps, step=0.1)
+
+    assert stage.stamps == [(0, 1), *([(0, 2)] if completed else []), (1, 3)]
+
+
+STEPS = st.lists(
+    st.sampled_from(["write", "write", "cut", "restart", "status", "turn", "time"]), max_size=25
+)
+
+
+@settings(max_examples=40)
+@given(STEPS)
+def test_every_line_comes_once_in_order_and_of_its_own_run(steps: list[str]) -> None:
+    asyncio.run(_play(steps))
+
+
+async def _play(steps: list[str]) -> None:
+    stage = Stage()
+    await stage.start()
+    written: list[tuple[int, int]] = []
+    restart = told = 0
+
+    def write() -> bytes:
+        written.append((restart, 700 * (len(written) + 1)))
+        return stamped(written[-1][1])
+
+    try:
+        stage.kubelet.write(write())
+        stage.follow(TARGET)
+        await becomes(lambda: len(stage.stamps) == 1)
+        for step in [*steps, "status"]:
+            if step == "write":
+                stage.kubelet.write(write())
+            elif step == "cut":
+                stage.kubelet.cut()
+            elif step == "restart" and restart == told:
+                restart += 1
+                stage.kubelet.restart(write())
+            elif step == "status" and told != restart:
+                told = restart
+                stage.follow(structs.replace(TARGET, restart=restart))
+                await passes(stage.clock, lambda: len(stage.stamps) == len(written), step=0.1)
+            elif step == "time" and told == restart:  # a status is never late by five seconds
+                await stage.clock.advance(1.0)
+            for _ in range(20):
+                await asyncio.sleep(0)
+        await passes(stage.clock, lambda: len(stage.stamps) == len(written), step=0.1)
+    finally:
+        await stage.stop()
+
+    assert stage.stamps == written
