@@ -1,0 +1,60 @@
+"""The dashboard is one that Grafana can show and a person can read."""
+
+from itertools import combinations
+
+import pytest
+
+from tests.deploy.observability import dashboard, expressions, panels
+
+EVERYTHING = dashboard()["panels"]
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+
+
+def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+    return (
+        one["x"] < other["x"] + other["w"]
+        and other["x"] < one["x"] + one["w"]
+        and one["y"] < other["y"] + other["h"]
+        and other["y"] < one["y"] + one["h"]
+    )
+
+
+def test_panels_have_ids_of_their_own() -> None:
+    ids = [panel["id"] for panel in EVERYTHING]
+    assert len(ids) == len(set(ids))
+
+
+def test_no_panel_covers_another_or_leaves_the_grid() -> None:
+    places = [panel["gridPos"] for panel in EVERYTHING]
+    assert [pair for pair in combinations(places, 2) if overlap(*pair)] == []
+    assert all(place["x"] >= 0 and place["x"] + place["w"] <= 24 for place in places)
+
+
+def test_panels_have_titles_of_their_own_and_say_what_they_mean() -> None:
+    titles = [panel["title"] for panel in panels()]
+    assert len(titles) == len(set(titles))
+    assert all(panel["description"] for panel in panels())
+
+
+def test_everything_asks_the_chosen_datasource() -> None:
+    asked = [panel["datasource"] for panel in panels()]
+    asked += [target["datasource"] for panel in panels() for target in panel["targets"]]
+    assert all(datasource == DATASOURCE for datasource in asked)
+    assert [variable["name"] for variable in dashboard()["templating"]["list"]] == [
+        "datasource",
+        "namespace",
+    ]
+
+
+def test_every_value_has_a_unit() -> None:
+    assert all(panel["fieldConfig"]["defaults"]["unit"] for panel in panels())
+
+
+@pytest.mark.parametrize(("title", "expression"), expressions())
+def test_no_variable_is_left_open(title: str, expression: str) -> None:
+    assert "$" not in expression, title
+
+
+def test_the_dashboard_has_a_name_that_links_can_use() -> None:
+    found = dashboard()
+    assert (found["uid"], found["title"]) == ("kubearmor-coverage", "KubeArmor coverage")
