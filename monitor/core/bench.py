@@ -1,8 +1,9 @@
-"""Judging containers: from the pairs to the container, from before to after, from after to the world.
+"""Judging containers: from their pairs to a verdict, from what was to what is announced.
 
-A container is judged whole: each expected policy gets its verdict, the worst one is the container's.
-What is remembered between two judgements is only what later facts cannot tell: which pairs were
-covered, and by which incarnation of the daemon; to what a covered pair was lost; which gaps are open.
+A container is judged whole: each expected policy gets its verdict, the worst one is the
+container's. What is remembered between two judgements is only what later facts cannot tell: which
+pairs were covered, and by which incarnation of the daemon; to what a covered pair was lost; which
+gaps are open.
 """
 
 from collections.abc import Iterator
@@ -319,7 +320,7 @@ class Bench:
         judged: dict[PolicyKey, Judged],
         fresh: list[PolicyKey],
     ) -> None:
-        """Note the protection delays of first writes, if the daemon was ready when they were needed."""
+        """Note the delays of first writes, if the daemon was ready when they were needed."""
         if container.lost_to or view.phase != "ready":
             return
         delays: dict[PolicyKey, Interval] = {}
@@ -535,7 +536,7 @@ class Bench:
     def _missed(
         self, container: ContainerRecord, node: NodeState, instant: Interval, *, now: float
     ) -> Iterator[Announcement]:
-        """A container that ended by itself, unprotected throughout, on a node whose output was read."""
+        """A container ended by itself, unprotected throughout, on a node whose output was read."""
         view = self._look(node, now=now)
         if view.phase != "ready" or not view.followed:
             return

@@ -1,4 +1,4 @@
-"""Pods and containers as the API server shows them: who they are, what exempts them, since when they run.
+"""Pods and containers as the API server shows them: what they are, what exempts them.
 
 There are many of them, so what is kept of a Pod is what the judgement reads, and what is equal is
 kept once.
@@ -33,7 +33,7 @@ NEVER: Final[frozenset[PolicyKey]] = frozenset()
 
 
 class Labels:
-    """A set of labels with the identities that KubeArmor sees in them; equal ones are one object."""
+    """Labels with the identities that KubeArmor sees in them; equal ones are one object."""
 
     __slots__ = ("identities", "labels")
 

@@ -1,8 +1,8 @@
 """The judgement over time: what is observed goes in, what is decided comes out.
 
 `Coverage` hands each observation to the world it keeps, lets the containers that it may concern be
-judged anew from the facts alone, and announces what differs from before. Nothing here reads a clock:
-time comes in, and `next_deadline` says when time alone can change a verdict.
+judged anew from the facts alone, and announces what differs from before. Nothing here reads a
+clock: time comes in, and `next_deadline` says when time alone can change a verdict.
 """
 
 from collections.abc import Sequence
@@ -37,19 +37,7 @@ from monitor.core.propagation import Propagation, everywhere
 from monitor.core.world import World
 
 EVERYTHING: Final = "*"
-NODE_FACTS: Final = (
-    facts.LifecycleReported,
-    facts.PolicyLearned,
-    facts.PolicyRejected,
-    facts.EnforcerReported,
-    facts.ContainerSourceReported,
-    facts.ReleaseReported,
-    facts.ConfigurationReported,
-    facts.NamespaceConfigured,
-    facts.WatchReported,
-)
-
-
+UNDECIDED: Final = (facts.ContainerRegistered, facts.RulesUpdating)
 DECISIVE: Final = (facts.LifecycleReported, facts.EnforcerReported)
 
 
@@ -87,7 +75,7 @@ class Coverage:
             ),
             began=started,
         )
-        self._observed: dict[str, int] = {}
+        self._observed: dict[type[Observation], int] = {}
         self._unrecognised: dict[str, int] = {}
         self._announced: list[Announcement] = []
 
@@ -96,8 +84,8 @@ class Coverage:
     def observe(self, observation: Observation, now: float) -> Sequence[Announcement]:
         """Take one observation; return what it decides, in the order to be published."""
         self._now = max(self._now, now)
-        name = type(observation).__name__
-        self._observed[name] = self._observed.get(name, 0) + 1
+        kind = type(observation)
+        self._observed[kind] = self._observed.get(kind, 0) + 1
         if isinstance(observation, DaemonLine):
             self._line(observation, at=now)
         elif isinstance(observation, Changed):
@@ -162,21 +150,25 @@ class Coverage:
                 self._world.mark_node(node)
             return
         incarnation, subject = read
-        if isinstance(line.fact, facts.Unrecognised):
-            release = node.release(incarnation) or "unknown"
-            self._unrecognised[release] = self._unrecognised.get(release, 0) + 1
+        fact = line.fact
         if was_unresolved or incarnation.lines == 1:
             self._world.mark_node(node)
         elif subject is not None:
-            self._mark_container(subject, node, incarnation, line.fact)
-        elif isinstance(line.fact, DECISIVE) or (
-            isinstance(line.fact, NODE_FACTS) and self._is_judged_by_lines(incarnation)
-        ):
+            self._mark_container(subject, node, incarnation, fact)
+        elif isinstance(fact, facts.Irrelevant):
+            return
+        elif isinstance(fact, facts.Unrecognised):
+            self._unknown_line(node, incarnation)
+        elif isinstance(fact, facts.PodSeen):
+            self._mark_pod(fact, incarnation)
+        elif isinstance(fact, DECISIVE) or self._is_judged_by_lines(incarnation):
             self._world.mark_node(node)
-        elif isinstance(line.fact, facts.PodSeen):
-            self._mark_pod(line.fact, incarnation)
-        if isinstance(line.fact, facts.PolicyLearned):
+        if isinstance(fact, facts.PolicyLearned):
             self._policy_learned(node, incarnation, line, at=at)
+
+    def _unknown_line(self, node: NodeState, incarnation: Incarnation) -> None:
+        release = node.release(incarnation) or "unknown"
+        self._unrecognised[release] = self._unrecognised.get(release, 0) + 1
 
     @staticmethod
     def _is_judged_by_lines(incarnation: Incarnation) -> bool:
@@ -193,7 +185,7 @@ class Coverage:
         container = node.containers.get(identity[:SHORT_ID])
         if container is None or not self._is_judged_by_lines(incarnation):
             return
-        if isinstance(fact, facts.ContainerRegistered | facts.RulesUpdating):
+        if isinstance(fact, UNDECIDED):
             evidence = incarnation.container(container.id)
             written = evidence is not None and evidence.map_is_live
             if container.verdict == "covered" if written else not incarnation.holes:
@@ -290,7 +282,10 @@ class Coverage:
         """Plain numbers for the metrics."""
         return self._bench.statistics(
             now=now,
-            sight=SourceSight(observed=dict(self._observed), unrecognised=dict(self._unrecognised)),
+            sight=SourceSight(
+                observed={kind.__name__: n for kind, n in self._observed.items()},
+                unrecognised=dict(self._unrecognised),
+            ),
         )
 
 

@@ -1,4 +1,4 @@
-"""One deadline per subject, in a heap: when the subject must be looked at even if nothing happens."""
+"""One deadline per subject, in a heap: when to look at it even if nothing happens."""
 
 import heapq
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ SPARE: Final = 1000
 
 
 class Deadlines:
-    """Subjects are names (a container, a node, everything); putting one again replaces its deadline."""
+    """Subjects are names (a container, a node); putting one again replaces its deadline."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str]] = []

@@ -5,10 +5,10 @@ restart count). The order of its own lines is the only order used here; a positi
 stamp of the line in nanoseconds, which rises strictly within an incarnation. Receive times (`at`)
 serve to relate a line to what the API server told us, with slack, never to order lines.
 
-A write of a container's rules (`Updating container rules`) follows either from a Pod event or from a
-policy event. The Pod handler is one goroutine that prints `Detected a Pod` before it evaluates: a
-write that is the first since such a line carries what was known at that line (`Write.basis`); any
-other carries what was known when it was printed. Lines name containers, never policies.
+A write of a container's rules (`Updating container rules`) follows either from a Pod event or from
+a policy event. The Pod handler is one goroutine that prints `Detected a Pod` before it evaluates:
+a write that is the first since such a line carries what was known at that line (`Write.basis`);
+any other carries what was known when it was printed. Lines name containers, never policies.
 """
 
 from array import array
@@ -37,7 +37,7 @@ class LearnedLine:
 
 
 class ContainerEvidence:
-    """The lines about one container in one incarnation; positions, 0 where there was no such line."""
+    """The lines about one container in one incarnation: positions, 0 for no such line."""
 
     __slots__ = (
         "created",

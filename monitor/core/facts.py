@@ -50,7 +50,7 @@ class MapCreated(Struct, frozen=True, gc=False):
 
 
 class MapDeleted(Struct, frozen=True, gc=False):
-    """`Deleting inner map for ID`: the resulting rule set was empty, whether a map was there or not."""
+    """`Deleting inner map for ID`: the rule set became empty, whether or not there was a map."""
 
     container_id: str
 

@@ -91,13 +91,11 @@ class Ledger:
         known = self._open.get(container.id)
         if not groups and not known:
             return []
-        changed: list[Gap] = []
-        for identity in [identity for identity in known or {} if identity not in groups]:
-            changed.append(
-                self._close(
-                    container.id, identity, healed=healed, until=ended or healed or (now, now)
-                )
-            )
+        until = ended or healed or (now, now)
+        changed = [
+            self._close(container.id, identity, healed=healed, until=until)
+            for identity in [identity for identity in known or {} if identity not in groups]
+        ]
         for identity, pairs in groups.items():
             gap = self._put(container, identity, pairs, now=now)
             if gap is not None:
@@ -165,7 +163,7 @@ class Ledger:
     def missed(
         self, container: ContainerRecord, pairs: list[Exposed], *, until: Interval, now: float
     ) -> list[Gap]:
-        """A container ended before its rules were written: a gap that is announced when it is over."""
+        """A container ended before its rules were written: its gap is announced when it is over."""
         opened = self.update(container, pairs, healed=None, now=now)
         return [*opened, *self.update(container, (), healed=None, now=now, ended=until)]
 

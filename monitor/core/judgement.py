@@ -3,12 +3,12 @@
 What can change the answer, and nothing else can: the policy (its revision, its deletion), the
 container (its start, its Pod's labels and mode), the node's daemon (its incarnation and what its
 output says), an alert or a log about the container, a source going blind or coming back, and time
-(a deadline). `judge` looks at all of them at once and keeps nothing, so the order in which the facts
-arrived cannot matter.
+(a deadline). `judge` looks at all of them at once and keeps nothing, so the order in which the
+facts arrived cannot matter.
 
-The order of the questions is the rule "first decided wins" (design, section 3): unsupported, exempt,
-causes that concern the whole node, evidence. A silence is a gap only if every source that could have
-shown the proof was read since the change; else it is unknown.
+The order of the questions is the rule "first decided wins" (design, section 3): unsupported,
+exempt, causes that concern the whole node, evidence. A silence is a gap only if every source that
+could have shown the proof was read since the change; else it is unknown.
 """
 
 from typing import Final, Literal
@@ -57,8 +57,9 @@ class NodeView(Struct, frozen=True):
 
 
 class Surroundings(Struct, frozen=True):
-    """What holds for all pairs of a container: when its namespace was created, and which names of
-    policies more than one kind bears (dossier 5.6: KubeArmor then confuses them).
+    """What holds for all pairs of a container.
+
+    `ambiguous`: the names that policies of both kinds bear; KubeArmor confuses them (dossier 5.6).
     """
 
     namespace_created: Interval | None
@@ -256,7 +257,7 @@ class _Pair:
         return self._gap(f"daemon-{self.view.phase}", predicted=None)
 
     def _is_early(self, deadline: float) -> bool:
-        """Before the deadline, or shortly after the API server went away: the world may be half-new."""
+        """Before the deadline, or shortly after an API outage, when the world may be half-new."""
         unsettled = self.view.unsettled_since
         return self.now < deadline or (
             unsettled is not None and not self._blind_for_long(unsettled)
@@ -349,7 +350,7 @@ class _Pair:
         return self._instant(int(updated * 1e9))
 
     def _refuted(self, incarnation: Incarnation) -> bool:
-        """Whether what the policy forbids was done, surely after the last write and the last proof."""
+        """Whether what the policy forbids was done, surely after the last write and proof."""
         refutation = (self.container.refuted or {}).get(self.policy.key)
         if refutation is None or refutation[:2] != (incarnation.identity, self.policy.generation):
             return False
@@ -415,7 +416,7 @@ class _Pair:
         return "resumed" if knows and had_map else "none"
 
     def _follows_relabel(self, incarnation: Incarnation, basis: int) -> bool:
-        """After a change of labels or mode only a Pod-caused write brings the newly expected policies."""
+        """After a change of labels or mode only a Pod-caused write brings what is new."""
         if self.relabelled is None:
             return True
         seen = incarnation.pod_line_since(self.container.pod.key, self.relabelled - SLACK / 4)

@@ -1,8 +1,8 @@
 """A node's clock beside ours: how far they are apart, as far as it can be known.
 
 The offset is ours minus the node's. Its upper bound is the quickest delivery of a line ever seen;
-its lower bound is causality: a line cannot precede what it is about. Both are intervals' ends, never
-an estimate (design, section 4).
+its lower bound is causality: a line cannot precede what it is about. Both are intervals' ends,
+never an estimate (design, section 4).
 """
 
 from typing import Final

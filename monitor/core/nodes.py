@@ -1,17 +1,19 @@
 """A node: its daemon's Pods and incarnations, what of its output was read, and its clock."""
 
 from collections.abc import Iterator
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from monitor.core import facts
 from monitor.core.blindness import Source
-from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import Incarnation
 from monitor.core.instants import second_of
 from monitor.core.kubernetes import Node, Pod
 from monitor.core.model import DaemonLine, Interval
 from monitor.core.node_clock import NodeClock
 from monitor.core.semantics import parse
+
+if TYPE_CHECKING:
+    from monitor.core.containers import ContainerRecord
 
 Phase: TypeAlias = Literal["ready", "starting", "down", "replaced", "absent"]
 
@@ -60,7 +62,7 @@ class NodeState:
     # --- the daemon's Pods --------------------------------------------------------------------
 
     def observe_daemon_pod(self, pod: Pod, *, at: float) -> None:
-        """Take the state of a daemon Pod bound here; its container's status ends and begins lives."""
+        """Take the state of a daemon Pod bound here: its status ends and begins incarnations."""
         known = self.daemon_pods.get(pod.metadata.uid)
         if known is None:
             known = self.daemon_pods[pod.metadata.uid] = DaemonPod(pod)
@@ -237,12 +239,14 @@ class NodeState:
 
     def read(self, line: DaemonLine, *, at: float) -> tuple[Incarnation, str | None] | None:
         """Take a line; None if it says nothing new. Returns the container that it is about."""
-        incarnation = self.incarnation(line.pod_uid, line.restart)
-        incarnation.pod = line.pod
+        incarnation = self.incarnations.get((line.pod_uid, line.restart))
+        if incarnation is None:
+            incarnation = self.incarnation(line.pod_uid, line.restart)
         if line.stamp <= incarnation.last_position:
             self.unresolved = None
             return None
         if incarnation.lines == 0:
+            incarnation.pod = line.pod
             self._open(incarnation, line, at=at)
         elif self.unresolved is not None:
             self._admit_hole(self.unresolved)
@@ -287,7 +291,7 @@ class NodeState:
     # --- the release --------------------------------------------------------------------------
 
     def release(self, incarnation: Incarnation | None) -> str | None:
-        """What its daemon runs, by the best source at hand; between two lives, what the last one ran."""
+        """What its daemon runs, by the best source at hand; while none runs, what the last ran."""
         if incarnation is None:
             incarnation = self.latest()
         if incarnation is None:

@@ -1,6 +1,4 @@
-"""How a policy's revision travels: known by a node's daemon, written on the node's last container,
-known by every daemon.
-"""
+"""How a policy's revision travels: known by a daemon, written on its node, known by all."""
 
 from collections.abc import Iterable, Iterator
 

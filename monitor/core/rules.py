@@ -110,7 +110,7 @@ class Rules(Struct, frozen=True):
 
 
 def read_rules(spec: Mapping[str, Any]) -> Rules:
-    """Expand the rules of a policy's spec; a rule's action is its own, its class's, the spec's, Block."""
+    """Expand the rules of a spec; an action is the rule's, its class's, the spec's, or Block."""
     return Rules(tuple(_rules(spec)))
 
 

@@ -1,9 +1,9 @@
 """Which Pods and containers a policy selects, in KubeArmor's own meaning.
 
-KubeArmor reduces a Pod to identities: `namespaceName=NS` and each label as `k=v`, without the three
-labels that controllers stamp. Dossier sections 5.1-5.3; its surprises are deliberate here:
+KubeArmor reduces a Pod to identities: `namespaceName=NS` and each label as `k=v`, without the
+three labels that controllers stamp. Dossier sections 5.1-5.3; its surprises are deliberate here:
 
-- only expressions with key `label` (and, for cluster policies, `namespace`) count, others are ignored;
+- only expressions with key `label` count (and `namespace`, for cluster policies);
 - a label NotIn after a label In with values is ignored; once any NotIn counts, no In does;
 - a container list is what stands between the first and the last character of the label's value;
 - for a cluster policy one namespace In discards every namespace NotIn.

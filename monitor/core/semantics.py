@@ -13,7 +13,7 @@ _SEMVER: Final = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:[-+.].*)?$")
 
 
 class Behaviour(Struct, frozen=True, gc=False):
-    """`refreshes_namespaces`: a Pod is judged against the namespaces of now, not of the policy's day.
+    """`refreshes_namespaces`: a Pod is held against the namespaces of now.
 
     Upstream issue 2099, dossier 7.6: v1.5.7 refreshes a copy of the list and discards it.
     """

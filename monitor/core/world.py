@@ -152,7 +152,7 @@ class World:
             self._end(container, (at, at))
 
     def _reconsider(self, state: PodState, *, at: float, switched: bool) -> None:
-        """After a change of labels or of the Pod's own mode, what is expected may be something else."""
+        """After a change of labels or of the Pod's own mode something else may be expected."""
         for container in state.containers:
             before = container.expected
             self._expect(container)

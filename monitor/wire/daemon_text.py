@@ -10,6 +10,7 @@ before anything is decoded.
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from monitor.core import facts
@@ -18,18 +19,22 @@ from monitor.core.instants import nanoseconds
 from monitor.core.model import DaemonLine
 
 LONGEST_LINE: Final = 1 << 20
+FIXED_STAMP: Final = len("2026-11-23T21:27:44.389151700Z")
+DAEMON_STAMP: Final = len("2026-11-23 21:27:44.376375")
+LONGEST_LEVEL: Final = DAEMON_STAMP + 24
 
 _IRRELEVANT: Final = facts.Irrelevant()
 _UNRECOGNISED: Final = facts.Unrecognised()
-_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+_COLOUR: Final = re.compile(rb"\x1b\[[0-9;]*m")
 _STAMPED: Final = re.compile(
-    rb"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,9})\t(?:\x1b\[\d+m)?([A-Z]+)(?:\x1b\[0m)?\t(.*)",
+    rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.\d]*\t(?:\x1b\[\d+m)?([A-Z]+)(?:\x1b\[0m)?\t(.*)",
     re.DOTALL,
 )
 _ID: Final = "([0-9a-f]{12,64})"
 
 _POLICY: Final = re.compile(
-    r"Detected a (?:(Cluster|Host|Network) )?Security Policy \((added|modified|deleted)/(?:([^/]*)/)?([^/]*)\)$"
+    r"Detected a (?:(Cluster|Host|Network) )?Security Policy "
+    r"\((added|modified|deleted)/(?:([^/]*)/)?([^/]*)\)$"
 )
 _POLICY_KINDS: Final = {
     None: "KubeArmorPolicy",
@@ -59,7 +64,7 @@ _RELEASE: Final = re.compile(r"BUILD-INFO: version: (v?\d+\.\d+\.\d+[^\s,]*)")
 _PLUGIN: Final = re.compile(r"Created plugin \S*?-kubearmor-(v\d+\.\d+\.\d+\S*)")
 _SETTING: Final = re.compile(r"(\w+):(\[[^\]]*\]|[^\s\[\]{}]*)")
 _CLIENT: Final = re.compile(
-    r"(Added a new|Deleted the) client \(([0-9a-fA-F-]+)(?:, \w*)?\) for Watch(Alerts|Logs|Messages)$"
+    r"(Added a new|Deleted the) client \(([0-9a-fA-F-]+)(?:, \w*)?\) for Watch(Alerts|Logs|Messages)$"  # noqa: E501
 )
 _WATCH_STARTED: Final = {
     "Started to monitor security policies": "kubearmorpolicies",
@@ -95,32 +100,73 @@ def read_line(
     Raises ValueError for a line without the kubelet's stamp.
     """
     stamp, _, text = raw.partition(b" ")
-    daemon_stamp, fact = classify(text[:LONGEST_LINE])
+    daemon_stamp, fact = classify(text if len(text) <= LONGEST_LINE else text[:LONGEST_LINE])
     return DaemonLine(
         node=node,
         pod=pod,
         pod_uid=pod_uid,
         restart=restart,
         container=container,
-        stamp=nanoseconds(stamp.decode("ascii", "replace")),
+        stamp=_kubelet_stamp(stamp),
         daemon_stamp=daemon_stamp,
         fact=fact,
     )
 
 
+def _kubelet_stamp(stamp: bytes) -> int:
+    """Nanoseconds of the kubelet's stamp; nearly always in its fixed form with nine digits."""
+    if len(stamp) == FIXED_STAMP and stamp[29:] == b"Z" and stamp[19:20] == b".":
+        return _minute(stamp[:16]) + int(stamp[17:19]) * 1_000_000_000 + int(stamp[20:29])
+    return nanoseconds(stamp.decode("ascii", "replace"))
+
+
+@lru_cache(maxsize=256)
+def _minute(opening: bytes) -> int:
+    """Nanoseconds of the minute that `YYYY-MM-DDTHH:MM` names."""
+    return nanoseconds(opening.decode("ascii", "replace").replace(" ", "T") + ":00Z")
+
+
 def classify(text: bytes) -> tuple[float | None, Fact]:
     """The daemon's own stamp (Unix seconds, taken as UTC) and what the text says."""
+    start = text.find(b"\t", 27, LONGEST_LEVEL) + 1
+    if start == 0 or text[DAEMON_STAMP : DAEMON_STAMP + 1] != b"\t":
+        return None, _stamped_otherwise(text)
+    message = text[start:]
+    if len(message) < len("NRI"):
+        return None, _IRRELEVANT
+    read = _FREQUENT.get(message[:8])
+    fact = read(message) if read is not None else None
+    if fact is None:
+        level = _COLOUR.sub(b"", text[27 : start - 1]).decode("ascii", "replace")
+        fact = say(message.decode("utf-8", "replace").rstrip(), level=level)
+    if fact is _IRRELEVANT:
+        return None, fact
+    try:
+        seconds = _minute(text[:16]) / 1e9 + float(text[17:DAEMON_STAMP])
+    except ValueError:
+        return None, fact
+    return seconds, fact
+
+
+def _stamped_otherwise(text: bytes) -> Fact:
+    """A line with another resolution of the daemon's stamp, or with none."""
+    if len(text) < len("time="):
+        return _IRRELEVANT
     stamped = _STAMPED.match(text)
     if stamped is None:
-        return None, _unstamped(text)
-    time, level, message = stamped.groups()
-    try:
-        daemon_stamp = nanoseconds(time.decode("ascii") + "Z") / 1e9
-    except ValueError:
-        daemon_stamp = None
-    return daemon_stamp, say(
-        message.decode("utf-8", "replace").rstrip(), level=level.decode("ascii")
-    )
+        return _unstamped(text)
+    level, message = stamped.groups()
+    return say(message.decode("utf-8", "replace").rstrip(), level=level.decode("ascii"))
+
+
+def _frequent_update(message: bytes) -> Fact | None:
+    if message.startswith(b"Updating container rules for ") and message[29:93].isalnum():
+        return facts.RulesUpdating(message[29:93].decode("ascii", "replace"))
+    return _IRRELEVANT if message.startswith(b"Updating container preset rules") else None
+
+
+def _frequent_silence(_message: bytes) -> Fact | None:
+    return _IRRELEVANT
 
 
 def _unstamped(text: bytes) -> Fact:
@@ -359,3 +405,13 @@ _SILENT: Final = (
     "Failed to start containerd container",
     "Failed to update containerd container",
 )
+
+_FREQUENT: Final[dict[bytes, Callable[[bytes], Fact | None]]] = {
+    b"Updating": _frequent_update,
+    b"Successf": _frequent_silence,
+    b"[Protect": _frequent_silence,
+    b"[AnonMap": _frequent_silence,
+    b"[Fileles": _frequent_silence,
+    b"[Exec] d": _frequent_silence,
+    b"Updated ": _frequent_silence,
+}

@@ -60,7 +60,9 @@ class Translation:
         topic, name, key = self._address(announcement)
         return [self._record(topic=topic, name=name, key=key, members=plain(announcement))]
 
-    def _address(self, announcement: Announcement) -> tuple[Topic, str, str]:  # noqa: PLR0911  # a table in the form of a match
+    def _address(
+        self, announcement: Announcement
+    ) -> tuple[Topic, str, str]:  # a table in the form of a match
         """Topic, event name and key (design, 6.4)."""
         match announcement:
             case CoverageState(pod_uid=pod_uid, container=container):

@@ -1,4 +1,4 @@
-"""The report and its parts as JSON: camelCase, times in RFC 3339 UTC with microseconds (design, 6.3)."""
+"""The report as JSON: camelCase, times in RFC 3339 UTC with microseconds (design, 6.3)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ def encode(report: Report) -> bytes:
     return orjson.dumps(plain(report), option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _spell(name: str, value: Any) -> Any:  # noqa: ANN401  # any JSON value
+def _spell(name: str, value: Any) -> Any:  # any JSON value  # noqa: ANN401
     if name in INSTANTS or name in INTERVALS_OF_INSTANTS:
         return _times(value)
     if name == "stages":
@@ -43,7 +43,7 @@ def _spell(name: str, value: Any) -> Any:  # noqa: ANN401  # any JSON value
     return value
 
 
-def _times(value: Any) -> Any:  # noqa: ANN401  # an instant, or lists of them
+def _times(value: Any) -> Any:  # an instant, or lists of them  # noqa: ANN401
     if isinstance(value, list | tuple):
         return [_times(member) for member in value]
     return rfc3339(value) if isinstance(value, int | float) else value

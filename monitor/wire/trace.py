@@ -21,6 +21,7 @@ from monitor.errors import ConfigurationError
 from monitor.wire import kubearmor
 from monitor.wire.daemon_text import read_line
 
+VERSION: Final = 1
 OBJECT_CHANGES: Final = ("ADDED", "MODIFIED", "DELETED")
 
 
@@ -54,9 +55,7 @@ class Trace:
         line = self._stream.readline()
         try:
             members = orjson.loads(line)
-            if members["trace"] != 1:
-                raise ValueError(f"trace version {members['trace']} is not 1")
-            return Header(cluster=str(members["cluster"]), started=float(members["started"]))
+            return _header(members)
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(1, error) from error
 
@@ -96,13 +95,20 @@ class Trace:
         return ConfigurationError(f"{self.path}:{number}:{column}: {reason}")
 
 
+def _header(members: Mapping[str, Any]) -> Header:
+    if members["trace"] != VERSION:
+        raise ValueError(f"trace version {members['trace']} is not {VERSION}")
+    return Header(cluster=str(members["cluster"]), started=float(members["started"]))
+
+
 def _open(path: Path) -> IO[bytes]:
     try:
         raw = path.open("rb")
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     if path.suffix == ".gz":
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
+        raw.close()
+        return cast("IO[bytes]", gzip.open(path))
     if path.suffix == ".zst":
         reader = zstandard.ZstdDecompressor().stream_reader(raw, closefd=True)
         return cast(

@@ -1,0 +1,128 @@
+"""What the commands share that look at a cluster without a running monitor."""
+
+import asyncio
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+from msgspec import structs
+
+from monitor import app, config
+from monitor.clock import SystemClock
+from monitor.core.model import Observation, Report
+from monitor.engine import Engine
+from monitor.errors import MonitorError, SourceError
+from monitor.live import LiveSources, api_server
+from monitor.retry import cancelled
+from monitor.wire.events import Record
+
+QUIET_SECONDS = 2.0
+LOOK_SECONDS = 0.25
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML configuration")
+    parser.add_argument("--kubeconfig", metavar="FILE", help="instead of the usual one")
+    parser.add_argument("--context", metavar="NAME", help="of the kubeconfig, if not the current")
+
+
+def configuration(options: Namespace) -> config.Configuration:
+    """Return the configuration, with the options that win over it."""
+    loaded = config.load(options.config, os.environ)
+    kubernetes = structs.replace(
+        loaded.kubernetes,
+        kubeconfig=options.kubeconfig or loaded.kubernetes.kubeconfig,
+        context=options.context or loaded.kubernetes.context,
+    )
+    return structs.replace(loaded, kubernetes=kubernetes)
+
+
+class NoOutbox:
+    """Forgets records: who looks once publishes nothing."""
+
+    def append(self, records: Sequence[Record]) -> None: ...
+
+    async def room(self) -> None: ...
+
+    async def take(self, limit: int) -> list[tuple[int, Record]]:
+        raise NotImplementedError(limit)
+
+    async def acknowledge(self, sequence: int) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Activity:
+    """When something was last observed."""
+
+    def __init__(self, *, quiet_after: float) -> None:
+        self._quiet_after = quiet_after
+        self.last = 0.0
+
+    def observe(self, observation: Observation) -> None:
+        del observation
+        self.last = asyncio.get_running_loop().time()
+
+    @property
+    def quiet(self) -> bool:
+        return asyncio.get_running_loop().time() - self.last >= self._quiet_after
+
+
+async def look_once(
+    configuration: config.Configuration, *, within: float, quiet_after: float = QUIET_SECONDS
+) -> Report:
+    """Read a cluster until nothing new comes and nothing is pending, or for `within` seconds.
+
+    Nothing new comes when nothing has come for `quiet_after` seconds.
+
+    The relay is left out: a look is too short for alerts, and from outside it is out of reach.
+    Raises SourceError for a cluster that cannot be read.
+    """
+    kubearmor = structs.replace(configuration.kubearmor, relay="")
+    configuration = structs.replace(configuration, kubearmor=kubearmor)
+    clock, activity = SystemClock(), Activity(quiet_after=quiet_after)
+    async with api_server(configuration.kubernetes, clock) as server:
+        live = LiveSources(
+            configuration,
+            server=server,
+            clock=clock,
+            random=Random(),  # noqa: S311
+        )
+        engine = Engine(
+            core=app.coverage(configuration, started=clock.now()),
+            outbox=NoOutbox(),
+            clock=clock,
+            translation=lambda _: (),
+            observers=[live.observe, activity.observe],
+            required=live.required,
+        )
+        tasks = [asyncio.create_task(source.run()) for source in live.build(engine)]
+        tasks.append(asyncio.create_task(engine.run()))
+        settling = asyncio.create_task(_settled(engine, activity))
+        try:
+            await asyncio.wait(
+                {settling, *tasks}, timeout=within, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            await cancelled(settling, *tasks)
+        if missing := engine.missing():
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+            raise SourceError(f"the cluster could not be read within {within:g} s: {reasons}")
+        if failed := engine.failed():
+            raise MonitorError(f"the judgement failed on {failed} observations; the log says where")
+        return engine.report()
+
+
+async def _settled(engine: Engine, activity: Activity) -> None:
+    await engine.synced.wait()
+    while not activity.quiet or _undecided(engine.report()):  # noqa: ASYNC110
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _undecided(report: Report) -> bool:
+    return any(container.verdict == "pending" for container in report.containers)

@@ -1,0 +1,172 @@
+"""The bundled recording through the whole pipeline, with the board."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Mapping
+from importlib.resources import as_file, files
+from typing import Any
+
+from orjson import loads
+
+from monitor import app
+from monitor.clock import SystemClock
+from monitor.commands.demo.playback import Playback, PlaybackClock
+from monitor.commands.replay import speed
+from monitor.commands.text import render
+from monitor.config import Cluster, Configuration, Jsonl
+from monitor.logs import logging_to
+from monitor.metrics import Metrics
+from monitor.retry import cancelled
+from monitor.wire import report as wire_report
+from monitor.wire.trace import Trace
+
+RECORDING = "seed.jsonl.zst"
+INSTANTS_OF_TRUTH = "truth: "
+HOLD_AT = f"{INSTANTS_OF_TRUTH}new namespace"
+LONGEST_IDLE_SECONDS = 0.5
+LOOPBACK = "127.0.0.1"
+EXAMPLES = """\
+examples:
+  kubearmor-monitor demo
+  kubearmor-monitor demo --port 8080
+  kubearmor-monitor demo --speed 1 --events events.jsonl
+
+The recording is of KubeArmor v1.5.7 on a real API server: a cluster policy protects an old
+namespace; a namespace that is created later is missed. It plays at real speed, but stretches in
+which nothing happens for longer than half a second are cut to that; with --speed N everything plays
+N times as fast as it happened, idle stretches too. It holds where three containers are uncovered:
+look at the board, then go on (there, with Enter here, or with curl -X POST on
+/api/v1/demo/continue): KubeArmor is restarted and the gaps close. Ctrl-C ends it.
+"""
+TEXTS = {
+    "playing": "The recording is playing.",
+    "holding": (
+        "Held where a namespace is newer than the cluster policy that should protect it: its three"
+        " containers are uncovered. Go on: KubeArmor is restarted."
+    ),
+    "finished": "The recording is over: after the restart the policy is in force everywhere.",
+}
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.add_argument("--speed", type=speed, metavar="N", help="N times as fast as it happened")
+    parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; without: a free one")
+    parser.add_argument(
+        "--events", default=os.devnull, metavar="FILE", help="write the events there, as JSON lines"
+    )
+
+
+def run(options: Namespace) -> int:
+    with (
+        logging_to(sys.stderr, form="text", level="warning"),
+        as_file(files(__package__) / RECORDING) as path,
+    ):
+        asyncio.run(_demonstrate(Trace(path), options))
+    return 0
+
+
+class Demonstration:
+    """What the board may ask and tell."""
+
+    def __init__(self) -> None:
+        self.playback: Playback | None = None
+
+    def state(self) -> Mapping[str, Any]:
+        state = "playing"
+        if self.playback is not None and self.playback.ended.is_set():
+            state = "finished"
+        elif self.playback is not None and self.playback.holding:
+            state = "holding"
+        return {"state": state, "text": TEXTS[state]}
+
+    def go_on(self) -> None:
+        if self.playback is not None:
+            self.playback.go_on()
+
+
+async def _demonstrate(trace: Trace, options: Namespace) -> None:
+    configuration = Configuration(
+        cluster=Cluster(name=trace.header.cluster), jsonl=Jsonl(path=options.events)
+    )
+    clock, demonstration, metrics = PlaybackClock(trace.header.started), Demonstration(), Metrics()
+    address = (LOOPBACK, options.port)
+    service = app.Service(
+        configuration,
+        clock=clock,
+        outbox=await app.open_outbox(configuration, metrics),
+        metrics=metrics,
+        listeners=(address, address),
+        demo=demonstration,
+    )
+    demonstration.playback = playback = Playback(
+        moments=trace,
+        intake=service.engine,
+        clock=clock,
+        wall=SystemClock(),
+        pace=_pace(options.speed),
+        hold_at=HOLD_AT,
+        tell=lambda at, mark: _tell(at - trace.header.started, mark),
+    )
+    with app.stopped_by_signals() as stop, _enter_goes_on(demonstration):
+        narrating = asyncio.create_task(_narrate(service, playback))
+        try:
+            await service.run([playback], stop)
+        finally:
+            await cancelled(narrating)
+
+
+def _pace(factor: float | None) -> Callable[[float], float]:
+    if factor is None:
+        return lambda seconds: min(seconds, LONGEST_IDLE_SECONDS)
+    return lambda seconds: seconds / factor
+
+
+async def _narrate(service: app.Service, playback: Playback) -> None:
+    await service.listening.wait()
+    _say(f"The board and the API: {service.http.api_url}")
+    _say(f"Metrics:               {service.http.probes_url}metrics\n")
+    await playback.held.wait()
+    _say(f"\n{_report(service)}\n{TEXTS['holding']}")
+    _say("Press Enter here, or the button on the board. Ctrl-C ends the demonstration.\n")
+    await playback.ended.wait()
+    _say(f"\n{_report(service)}\n{TEXTS['finished']}")
+    _say("The board stays open until Ctrl-C.")
+
+
+def _tell(seconds: float, mark: str) -> None:
+    if not mark.startswith(INSTANTS_OF_TRUTH):
+        _say(f"{seconds:6.1f} s  {mark}")
+
+
+def _report(service: app.Service) -> str:
+    return render(loads(wire_report.encode(service.engine.report())))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _enter_goes_on(demonstration: Demonstration) -> Iterator[None]:
+    """Let a line on the terminal continue the recording, where there is a terminal."""
+    if not sys.stdin.isatty():
+        yield
+        return
+
+    loop = asyncio.get_running_loop()
+
+    def hear() -> None:
+        if sys.stdin.readline():
+            demonstration.go_on()
+        else:
+            loop.remove_reader(sys.stdin)
+
+    loop.add_reader(sys.stdin, hear)
+    try:
+        yield
+    finally:
+        loop.remove_reader(sys.stdin)

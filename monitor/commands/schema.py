@@ -1,0 +1,129 @@
+"""The JSON Schema of what is published: the events and the report."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import orjson
+from msgspec import Struct
+
+from monitor.core.model import (
+    ContainerCoverage,
+    ContainerTiming,
+    Finding,
+    Gap,
+    Incident,
+    PolicyReference,
+    PolicyTiming,
+    Report,
+    SourceState,
+)
+from monitor.wire.report import INSTANTS, INTERVALS_OF_INSTANTS
+
+EXAMPLES = """\
+examples:
+  kubearmor-monitor schema
+  kubearmor-monitor schema events > events.schema.json
+  kubearmor-monitor schema report > report.schema.json
+
+`events` describes the structured CloudEvents of JSON lines and replay --events; in Kafka the same
+attributes are headers and `data` is the body. Within v1 members are only added.
+"""
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DEFINITIONS = "#/$defs/{name}"
+EVENTS: Mapping[str, type[Struct]] = {
+    "gap": Gap,
+    "incident": Incident,
+    "finding": Finding,
+    "container-timing": ContainerTiming,
+    "policy-timing": PolicyTiming,
+    "coverage": ContainerCoverage,
+    "policy-set": PolicyReference,
+    "source": SourceState,
+}
+SPELLED_OUT = {*INSTANTS, *INTERVALS_OF_INSTANTS, "stages"}
+INSTANT = {"type": "string", "format": "date-time"}
+TEXT = {"type": "string"}
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.add_argument("part", nargs="?", choices=("events", "report"), help="without: both")
+
+
+def run(options: Namespace) -> int:
+    parts = {"events": events, "report": report}
+    if options.part:
+        document: Any = parts[options.part]()
+    else:
+        document = {name: make() for name, make in parts.items()}
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    return 0
+
+
+def report() -> dict[str, Any]:
+    """Return the schema of a report."""
+    (reference,), definitions = _definitions(Report)
+    return {"$schema": DIALECT, "title": "report", **reference, "$defs": definitions}
+
+
+def events() -> dict[str, Any]:
+    """Return the schema of a structured CloudEvent of any type."""
+    references, definitions = _definitions(*EVENTS.values())
+    data = dict(zip(EVENTS, references, strict=True))
+    definitions["ContainerCoverage"] = _by_reference_to_a_set(definitions["ContainerCoverage"])
+    definitions["PolicySet"] = {
+        "title": "PolicySet",
+        "type": "object",
+        "properties": {"id": TEXT, "policies": {"type": "array", "items": data["policy-set"]}},
+        "required": ["id", "policies"],
+    }
+    data["policy-set"] = {"$ref": DEFINITIONS.format(name="PolicySet")}
+    data["coverage"] = {"anyOf": [data["coverage"], {"type": "null"}]}
+    envelopes = [_envelope(name, described) for name, described in data.items()]
+    return {"$schema": DIALECT, "title": "event", "oneOf": envelopes, "$defs": definitions}
+
+
+def _envelope(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    members: dict[str, Any] = {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "source": TEXT,
+        "type": {"const": f"kubearmor-monitor.{name}.v1"},
+        "subject": TEXT,
+        "partitionkey": TEXT,
+        "topic": TEXT,
+        "datacontenttype": {"const": "application/json"},
+        "data": data,
+    }
+    return {"type": "object", "properties": members, "required": list(members)}
+
+
+def _by_reference_to_a_set(coverage: Mapping[str, Any]) -> dict[str, Any]:
+    """In events the policies are a set published once, and only what is not covered is listed."""
+    members = dict(coverage["properties"])
+    members["notCovered"] = members.pop("policies")
+    members["policySet"] = TEXT
+    required = {*coverage["required"], "notCovered", "policySet"} - {"policies"}
+    return {**coverage, "properties": members, "required": sorted(required)}
+
+
+def _definitions(*kinds: type[Struct]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    references, components = msgspec.json.schema_components(kinds, ref_template=DEFINITIONS)
+    for component in components.values():
+        for name, member in component.get("properties", {}).items():
+            if name in SPELLED_OUT:
+                component["properties"][name] = _spelled_out(member)
+    return list(references), dict(components)
+
+
+def _spelled_out(member: Any) -> Any:  # noqa: ANN401
+    """Return the schema with strings in RFC 3339 for Unix seconds."""
+    if isinstance(member, list):
+        return [_spelled_out(part) for part in member]
+    if not isinstance(member, dict):
+        return member
+    if member.get("type") == "number":
+        return INSTANT
+    return {name: _spelled_out(part) for name, part in member.items()}

@@ -1,0 +1,142 @@
+"""Reports for people. What is printed is made of the report's JSON, so it says nothing else."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from monitor.core.causes import CAUSES
+
+Document: TypeAlias = Mapping[str, Any]
+VERDICTS = (
+    "gap",
+    "lost",
+    "unknown",
+    "pending",
+    "covered",
+    "exempt",
+    "unsupported",
+    "unpoliced",
+)
+NOT_CALLED_FOR = ("covered", "exempt", "unsupported", "unpoliced")
+
+
+def render(report: Document, *, everything: bool = False) -> str:
+    """Return counts, the containers that want attention (or all), incidents and findings."""
+    containers = [
+        container
+        for container in report["containers"]
+        if everything or container["verdict"] not in NOT_CALLED_FOR
+    ]
+    blocks = [_counts(report)]
+    if containers:
+        blocks.append(_table(("VERDICT", "CONTAINER", "NODE", "POLICY", "WHY"), _rows(containers)))
+    blocks.extend(_incident(one) for one in report["incidents"] if one["state"] == "open")
+    blocks.extend(_finding(one) for one in report["findings"])
+    if blind := [one["name"] for one in report["sources"] if one["state"] == "down"]:
+        blocks.append(f"Sources that cannot be read: {', '.join(blind)}")
+    return "\n\n".join(blocks) + "\n"
+
+
+def explain(report: Document, containers: Sequence[Document]) -> str:
+    """Return all that is known of some containers of a report."""
+    return "\n\n".join("\n".join(_explanation(report, one)) for one in containers) + "\n"
+
+
+def _counts(report: Document) -> str:
+    verdicts = Counter(container["verdict"] for container in report["containers"])
+    counted = " · ".join(
+        f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict]
+    )
+    return f"{report['cluster']} at {report['at']}: {counted or 'no running containers'}"
+
+
+def _rows(containers: Iterable[Document]) -> Iterator[tuple[str, ...]]:
+    for container in containers:
+        worst = [pair for pair in container["policies"] if pair["verdict"] == container["verdict"]]
+        yield (
+            container["verdict"],
+            _name(container),
+            container["node"],
+            ", ".join(_policy(pair) for pair in worst) or "-",
+            container["cause"] or ", ".join(sorted({pair["grade"] or "" for pair in worst})) or "-",
+        )
+
+
+def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    cells = [tuple(heading), *(tuple(printable(cell) for cell in row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
+
+
+def _incident(incident: Document) -> str:
+    cause = CAUSES.get(incident["cause"])
+    size = f"{incident['containers']} containers, since {_since(incident)}"
+    lines = [
+        f"INCIDENT {incident['cause']} ({incident['scope']}): {size}",
+        *([f"  what happened: {cause.what}"] if cause else []),
+        f"  what to do: {incident['remedy']}",
+    ]
+    return "\n".join(map(printable, lines))
+
+
+def _finding(finding: Document) -> str:
+    head = f"FINDING {finding['code']} ({finding['kind']}), {finding['subject']}"
+    lines = [head, f"  {finding['detail']}", f"  what to do: {finding['remedy']}"]
+    return "\n".join(map(printable, lines))
+
+
+def _explanation(report: Document, container: Document) -> Iterator[str]:
+    cause = f", {container['cause']}" if container["cause"] else ""
+    yield printable(f"{_name(container)} on {container['node']}: {container['verdict']}{cause}")
+    yield printable(f"  container {container['containerId']}")
+    least, most = container["exposureSeconds"]
+    yield f"  exposed for {least:.1f} to {most:.1f} s"
+    for pair in container["policies"]:
+        yield printable(f"  {pair['kind']} {_policy(pair)}: {_pair(pair)}")
+    if known := CAUSES.get(container["cause"]):
+        yield f"  what happened: {known.what}"
+        yield f"  what to do: {_remedy(report, container) or known.remedy}"
+        yield f"  more: {known.runbook}"
+
+
+def _pair(pair: Document) -> str:
+    parts = [pair["verdict"], pair["grade"], pair["cause"]]
+    if pair["since"]:
+        parts.append(f"since {_since(pair)}")
+    if pair["delaySeconds"]:
+        least, most = pair["delaySeconds"]
+        parts.append(f"in force after {least:.2f} to {most:.2f} s")
+    if not pair["expected"]:
+        parts.append("not expected")
+    if pair["expected"] and pair["predicted"] is False:
+        parts.append("this release does not apply it")
+    return ", ".join(part for part in parts if part)
+
+
+def _remedy(report: Document, container: Document) -> str | None:
+    incidents = {one["id"]: one["remedy"] for one in report["incidents"]}
+    for gap in report["gaps"]:
+        if gap["containerId"] == container["containerId"] and gap["state"] == "open":
+            return incidents.get(gap["incident"])
+    return None
+
+
+def _since(subject: Document) -> str:
+    earliest, latest = subject["since"]
+    return str(earliest) if earliest == latest else f"{earliest} … {latest}"
+
+
+def _name(container: Document) -> str:
+    return f"{container['namespace']}/{container['pod']}/{container['container']}"
+
+
+def _policy(pair: Document) -> str:
+    return f"{pair['namespace']}/{pair['name']}" if pair["namespace"] else str(pair["name"])
+
+
+def printable(text: str) -> str:
+    """Return the text on one line, what a terminal would act on as escapes."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

@@ -1,0 +1,125 @@
+"""What a running monitor answers."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from monitor.core.model import ContainerCoverage, Report, SourceState, Statistics, Verdict
+from monitor.metrics import Metrics, OutboxStatistics
+from monitor.view import EngineView
+from tests.test_engine import EMPTY_STATISTICS
+
+
+def container(name: str, verdict: Verdict, *, namespace: str = "a") -> ContainerCoverage:
+    return ContainerCoverage(
+        node="n",
+        namespace=namespace,
+        pod=f"{name}-pod",
+        pod_uid=f"{name}-uid",
+        container=name,
+        container_id=name,
+        kind="container",
+        verdict=verdict,
+        cause=None,
+        policies=(),
+        exposure_seconds=(0, 0),
+    )
+
+
+class Asked:
+    """An engine that counts how often it makes a report, each of which takes so long."""
+
+    def __init__(self, *containers: ContainerCoverage, cost: float = 0) -> None:
+        self.containers = containers
+        self.cost = cost
+        self.reports = 0
+        self.now = 0.0
+
+    def report(self) -> Report:
+        self.reports += 1
+        self.now += self.cost
+        return Report(
+            at=100 + self.now,
+            cluster="c",
+            containers=self.containers,
+            nodes=(),
+            gaps=(),
+            incidents=(),
+            findings=(),
+            sources=(SourceState(name="text/n", state="up", reason="", since=1),),
+        )
+
+    def statistics(self) -> Statistics:
+        return EMPTY_STATISTICS
+
+    def missing(self) -> Mapping[str, str]:
+        return {"kubernetes/pods": "refused"}
+
+
+class Outbox:
+    def statistics(self) -> OutboxStatistics:
+        return OutboxStatistics(records=7, bytes=1, dropped=0, oldest_age_seconds=0)
+
+
+def view(asked: Asked) -> EngineView:
+    return EngineView(asked, metrics=Metrics(), outbox=Outbox(), monotonic=lambda: asked.now)
+
+
+def test_the_summary_counts_verdicts() -> None:
+    asked = Asked(container("x", "covered"), container("y", "gap"), container("z", "exempt"))
+    assert view(asked).summary() == {
+        "at": "1970-01-01T00:01:40.000000Z",
+        "cluster": "c",
+        "verdicts": {"covered": 1, "gap": 1, "exempt": 1},
+        "coverageRatio": 0.5,
+        "gapsOpen": 0,
+        "incidentsOpen": 0,
+    }
+
+
+def test_without_anything_to_judge_there_is_no_ratio() -> None:
+    assert view(Asked(container("z", "exempt"))).summary()["coverageRatio"] is None
+
+
+def test_a_pod_is_explained_by_its_containers() -> None:
+    asked = Asked(container("x", "covered"), container("x", "gap", namespace="b"))
+    found = view(asked).explain("b", "x-pod")
+    assert found is not None
+    assert [one["verdict"] for one in found] == ["gap"]
+    assert view(asked).explain("b", "other") is None
+
+
+def test_rows_are_shown_as_in_the_report() -> None:
+    (source,) = view(Asked()).rows("sources")
+    assert view(Asked()).present(source) == {
+        "name": "text/n",
+        "state": "up",
+        "reason": "",
+        "since": "1970-01-01T00:00:01.000000Z",
+        "outages": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("cost", "pause", "reports"),
+    [(0.0, 0.4, 1), (0.0, 0.6, 2), (0.1, 4.8, 1), (0.1, 5.2, 2)],
+)
+def test_a_report_is_made_no_more_often_than_the_loop_can_bear(
+    cost: float, pause: float, reports: int
+) -> None:
+    asked = Asked(cost=cost)
+    shown = view(asked)
+    shown.at()
+    asked.now += pause
+    shown.at()
+    assert asked.reports == reports
+
+
+async def test_metrics_are_of_engine_and_outbox() -> None:
+    said = await view(Asked()).metrics(openmetrics=False)
+    assert b"kubearmor_monitor_outbox_records 7.0" in said
+
+
+def test_what_is_missing_is_named_with_its_reason() -> None:
+    assert list(view(Asked()).missing()) == ["kubernetes/pods: refused"]
+    assert view(Asked()).alive()
