@@ -10,12 +10,12 @@ import orjson
 from msgspec import Struct
 
 from monitor.core.model import (
-    ContainerCoverage,
     ContainerTiming,
+    CoverageState,
     Finding,
     Gap,
     Incident,
-    PolicyReference,
+    PolicySetState,
     PolicyTiming,
     Report,
     SourceState,
@@ -39,8 +39,8 @@ EVENTS: Mapping[str, type[Struct]] = {
     "finding": Finding,
     "container-timing": ContainerTiming,
     "policy-timing": PolicyTiming,
-    "coverage": ContainerCoverage,
-    "policy-set": PolicyReference,
+    "coverage": CoverageState,
+    "policy-set": PolicySetState,
     "source": SourceState,
 }
 SPELLED_OUT = {*INSTANTS, *INTERVALS_OF_INSTANTS, "stages"}
@@ -72,14 +72,6 @@ def events() -> dict[str, Any]:
     """Return the schema of a structured CloudEvent of any type."""
     references, definitions = _definitions(*EVENTS.values())
     data = dict(zip(EVENTS, references, strict=True))
-    definitions["ContainerCoverage"] = _by_reference_to_a_set(definitions["ContainerCoverage"])
-    definitions["PolicySet"] = {
-        "title": "PolicySet",
-        "type": "object",
-        "properties": {"id": TEXT, "policies": {"type": "array", "items": data["policy-set"]}},
-        "required": ["id", "policies"],
-    }
-    data["policy-set"] = {"$ref": DEFINITIONS.format(name="PolicySet")}
     data["coverage"] = {"anyOf": [data["coverage"], {"type": "null"}]}
     envelopes = [_envelope(name, described) for name, described in data.items()]
     return {"$schema": DIALECT, "title": "event", "oneOf": envelopes, "$defs": definitions}
@@ -98,15 +90,6 @@ def _envelope(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         "data": data,
     }
     return {"type": "object", "properties": members, "required": list(members)}
-
-
-def _by_reference_to_a_set(coverage: Mapping[str, Any]) -> dict[str, Any]:
-    """In events the policies are a set published once, and only what is not covered is listed."""
-    members = dict(coverage["properties"])
-    members["notCovered"] = members.pop("policies")
-    members["policySet"] = TEXT
-    required = {*coverage["required"], "notCovered", "policySet"} - {"policies"}
-    return {**coverage, "properties": members, "required": sorted(required)}
 
 
 def _definitions(*kinds: type[Struct]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
