@@ -135,6 +135,7 @@ class Bench:
             began=self._began,
             blind=blind,
             unsettled_since=min(unsettled, default=None),
+            awaited={},
         )
 
     # --- one container --------------------------------------------------------------------------
@@ -145,14 +146,21 @@ class Bench:
         if container.frozen:
             return
         self._note_losses(container, view)
-        standing = self._standing_pairs(container, view)
-        if standing is container.expected.members and container.verdict == "covered":
-            return
-        written = self._written(container, view) if standing is NEVER else None
-        if written is not None:
-            judged = dict.fromkeys(container.expected.keys, written)
+        spared = exemption(container, untracked=view.untracked)
+        if spared is not None:
+            standing, judged = NEVER, dict.fromkeys(container.expected.keys, spared)
         else:
-            judged = self._judge(container, view, standing=standing, now=now)
+            surroundings = self._surroundings(container)
+            standing = self._standing_pairs(container, view, surroundings)
+            if standing is container.expected.members and container.verdict == "covered":
+                return
+            written = None
+            if standing is NEVER:
+                written = self._written(container, view, surroundings)
+            if written is not None:
+                judged = dict.fromkeys(container.expected.keys, written)
+            else:
+                judged = self._judge(container, view, surroundings, standing=standing, now=now)
         self._remember(container, view, judged, standing=standing)
         yield from self._announce(container, view, judged, standing=standing, now=now)
         self._plan(container, judged, now=now)
@@ -181,20 +189,26 @@ class Bench:
         container.lost_to = (container.lost_to or {}) | lost
         container.covered = NEVER
 
-    def _standing_pairs(self, container: ContainerRecord, view: NodeView) -> frozenset[PolicyKey]:
+    def _standing_pairs(
+        self, container: ContainerRecord, view: NodeView, surroundings: Surroundings
+    ) -> frozenset[PolicyKey]:
         """The expected policies that are surely still in force, told without judging each pair."""
         if not container.covered or view.incarnation is None:
             return NEVER
         if container.covered_by != view.incarnation.identity:
             return NEVER
         wanted = self._world.expectation.common(container.expected.members, container.covered)
-        return wanted if self._stand(container, wanted, view) else NEVER
+        return wanted if self._stand(container, wanted, view, surroundings) else NEVER
 
-    def _written(self, container: ContainerRecord, view: NodeView) -> Judged | None:
+    def _written(
+        self, container: ContainerRecord, view: NodeView, surroundings: Surroundings
+    ) -> Judged | None:
         """The one verdict of all pairs where the last write surely brought all policies."""
         incarnation = view.incarnation
         wanted = container.expected.members
-        if not wanted or incarnation is None or not self._stand(container, wanted, view):
+        if not wanted or incarnation is None:
+            return None
+        if not self._stand(container, wanted, view, surroundings):
             return None
         evidence = incarnation.container(container.id)
         assert evidence is not None
@@ -202,20 +216,21 @@ class Bench:
         return Judged("covered", grade="applied", since=written, predicted=True, written=written)
 
     def _stand(
-        self, container: ContainerRecord, wanted: frozenset[PolicyKey], view: NodeView
+        self,
+        container: ContainerRecord,
+        wanted: frozenset[PolicyKey],
+        view: NodeView,
+        surroundings: Surroundings,
     ) -> bool:
         if container.refuted or container.since_relabel or view.blind:
             return False
-        return self._exempted(container, view) is None and stand(
+        return stand(
             container,
             wanted,
             view,
-            surroundings=self._surroundings(container),
+            surroundings=surroundings,
             expectation=self._world.expectation,
         )
-
-    def _exempted(self, container: ContainerRecord, view: NodeView) -> Judged | None:
-        return exemption(container, untracked=view.untracked)
 
     def _surroundings(self, container: ContainerRecord) -> Surroundings:
         return Surroundings(
@@ -227,19 +242,22 @@ class Bench:
         self,
         container: ContainerRecord,
         view: NodeView,
+        surroundings: Surroundings,
         *,
         standing: frozenset[PolicyKey],
         now: float,
     ) -> dict[PolicyKey, Judged]:
         """The verdicts of the pairs that do not simply stand."""
-        spared = self._exempted(container, view)
-        if spared is not None:
-            return dict.fromkeys(container.expected.keys, spared)
-        surroundings = self._surroundings(container)
         judged: dict[PolicyKey, Judged] = {}
+        alike = bool(standing) and not (container.uncovered or container.lost_to)
         for key in container.expected.keys:
             if key in standing:
                 continue
+            known = view.awaited.get(key) if alike else None
+            if known is not None and known.since is not None:
+                if known.since[0] >= container.started[1]:
+                    judged[key] = known
+                    continue
             verdict = judge(
                 container,
                 self._world.policies[key],
@@ -249,7 +267,27 @@ class Bench:
                 now=now,
             )
             judged[key] = self._still_open(container, view, key, verdict)
+            if alike and self._is_awaited(container, view, key, verdict):
+                view.awaited[key] = verdict
         return judged
+
+    def _is_awaited(
+        self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
+    ) -> bool:
+        """Whether all that stands on a node waits for this policy in the same way.
+
+        So it is while the node's daemon has not yet said that it knows the revision, if nothing
+        but the revision made the pair wait.
+        """
+        policy = self._world.policies[key]
+        incarnation = view.incarnation
+        return (
+            judged.verdict == "pending"
+            and judged.since == policy.changed
+            and container.proven is None
+            and incarnation is not None
+            and policy.learned(incarnation, view.node.clock) is None
+        )
 
     def _still_open(
         self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
@@ -619,6 +657,29 @@ class Bench:
                 yield policy
         yield from self._world.lingering(container)
 
+    def _judge_whole(
+        self, container: ContainerRecord, view: NodeView, *, now: float
+    ) -> dict[PolicyKey, Judged]:
+        """Every pair of a container, each for itself; frozen ones as they were when it was."""
+        spared = exemption(container, untracked=view.untracked)
+        if spared is not None:
+            return dict.fromkeys(container.expected.keys, spared)
+        if container.frozen:
+            return self._frozen(container)
+        surroundings = self._surroundings(container)
+        return self._judge(container, view, surroundings, standing=NEVER, now=now)
+
+    @staticmethod
+    def _frozen(container: ContainerRecord) -> dict[PolicyKey, Judged]:
+        stood = Judged("covered", grade="inferred", predicted=True)
+        last = {pair.policy: pair for pair in container.uncovered}
+        return {
+            key: Judged(last[key].verdict, cause=last[key].cause, since=last[key].since)
+            if key in last
+            else stood
+            for key in container.expected.keys
+        }
+
     # --- report ---------------------------------------------------------------------------------
 
     def report(self, *, at: float, cluster: str) -> Report:
@@ -627,7 +688,7 @@ class Bench:
         containers = []
         for container in self._world.containers.values():
             view = self._view(container.node, views, now=at)
-            judged = self._judge(container, view, standing=NEVER, now=at)
+            judged = self._judge_whole(container, view, now=at)
             containers.append(self._coverage(container, judged, at=at))
         return Report(
             at=at,

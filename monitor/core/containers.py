@@ -46,15 +46,14 @@ class PodState:
     """A Pod: what was last seen of it."""
 
     __slots__ = (
+        "beyond_reach",
         "containers",
         "created",
         "deleting",
-        "host_pid",
         "key",
         "labels",
         "mode",
         "node",
-        "runtime_class",
         "scheduled",
         "statuses",
         "uid",
@@ -65,8 +64,7 @@ class PodState:
         self.uid = metadata.uid
         self.key = (intern(metadata.namespace), intern(metadata.name))
         self.created = second_of(metadata.creation_timestamp)
-        self.host_pid = pod.spec.host_pid
-        self.runtime_class = pod.spec.runtime_class_name
+        self.beyond_reach = _beyond_reach(pod)
         self.containers: tuple[ContainerRecord, ...] = ()
         self.take(pod, labels=labels)
 
@@ -233,11 +231,14 @@ def mode(pod: Pod) -> str:
 
 def unsupported(pod: PodState, kind: Kind) -> str | None:
     """Why KubeArmor cannot protect such a container (dossier 6.7), None if it can."""
-    if kind in UNSUPPORTED_KINDS:
-        return UNSUPPORTED_KINDS[kind]
-    if pod.host_pid:
+    return pod.beyond_reach if kind == "container" else UNSUPPORTED_KINDS[kind]
+
+
+def _beyond_reach(pod: Pod) -> str | None:
+    """Why no container of a Pod can be protected: its namespaces, or a kernel of its own."""
+    if pod.spec.host_pid:
         return "host-pid"
-    runtime = (pod.runtime_class or "").lower()
+    runtime = (pod.spec.runtime_class_name or "").lower()
     return "sandboxed-runtime" if any(name in runtime for name in SANDBOXES) else None
 
 

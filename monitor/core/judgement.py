@@ -54,6 +54,7 @@ class NodeView(Struct, frozen=True):
     followed: bool
     blind: dict[str, float]
     unsettled_since: float | None
+    awaited: dict[PolicyKey, "Judged"]
 
 
 class Surroundings(Struct, frozen=True):

@@ -63,31 +63,23 @@ class Rule(Struct, frozen=True, gc=False):
         return True
 
 
-class Rules(Struct, frozen=True):
-    """The rules of one policy revision."""
+class Rules:
+    """The rules of one policy revision.
 
-    rules: tuple[Rule, ...]
+    `enforced`: at least one rule is written to the kernel. `unenforceable`: it means to block or
+    allow something, and nothing of that has a kernel form. `without_kernel_form`: how many rules
+    that block or allow have none.
+    """
 
-    @property
-    def enforced(self) -> bool:
-        """Whether at least one rule is written to the kernel."""
-        return any(rule.in_kernel for rule in self.rules)
+    __slots__ = ("enforced", "rules", "unenforceable", "without_kernel_form")
 
-    @property
-    def unenforceable(self) -> bool:
-        """Whether it means to block or allow something, and nothing of that has a kernel form."""
-        decisive = [rule for rule in self.rules if rule.action in {"Block", "Allow"}]
-        return bool(decisive) and not any(
-            rule.in_kernel or rule.form == "preset" for rule in decisive
-        )
-
-    @property
-    def without_kernel_form(self) -> int:
-        """How many rules that block or allow have no kernel form."""
-        return sum(
-            rule.action in {"Block", "Allow"} and not rule.in_kernel and rule.form != "preset"
-            for rule in self.rules
-        )
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self.rules = rules
+        decisive = [rule for rule in rules if rule.action in {"Block", "Allow"}]
+        formless = [r for r in decisive if not r.in_kernel and r.form != "preset"]
+        self.enforced = any(rule.in_kernel for rule in rules)
+        self.unenforceable = bool(decisive) and len(formless) == len(decisive)
+        self.without_kernel_form = len(formless)
 
     def concern(self, *, operation: str, resource: str, action: str) -> bool:
         """Whether an alert with that action can be due to one of the rules."""
