@@ -7,60 +7,36 @@ gaps are open.
 """
 
 from collections.abc import Iterator
-from typing import Final
 
-from msgspec import Struct
-
-from monitor.core.causes import CAUSES, rank
+from monitor.core.causes import CAUSES
 from monitor.core.containers import NEVER, ContainerRecord, Uncovered
 from monitor.core.deadlines import Deadlines
 from monitor.core.evidence import PolicyKey
 from monitor.core.gaps import Exposed, Ledger
-from monitor.core.instants import difference, later, plus
-from monitor.core.judgement import Judged, Limits, NodeView, Surroundings, exemption, judge, stand
+from monitor.core.instants import difference, plus
+from monitor.core.judgement import (
+    Judged,
+    Limits,
+    NodeView,
+    Surroundings,
+    exemption,
+    judge,
+)
 from monitor.core.model import (
     Announcement,
-    ContainerCoverage,
     ContainerGone,
-    ContainerTiming,
     CoverageState,
     Interval,
-    NodeCoverage,
-    PairState,
     PolicySetState,
-    Report,
-    SourceState,
-    Statistics,
-    Verdict,
 )
 from monitor.core.nodes import NodeState
+from monitor.core.pairs import SPARED, pair_state, worst
 from monitor.core.policies import PolicyState
 from monitor.core.propagation import Propagation
-from monitor.core.semantics import behaviour
+from monitor.core.standing import stand
+from monitor.core.timing import container_timing, delay_of, note_delays
+from monitor.core.views import Instant, Views
 from monitor.core.world import World
-
-SEVERITY: Final[dict[str, int]] = {
-    verdict: place
-    for place, verdict in enumerate(
-        ("gap", "lost", "unknown", "pending", "covered", "exempt", "unsupported", "excess")
-    )
-}
-SPARED: Final = frozenset({"covered", "exempt", "unsupported"})
-SETTLING: Final = (
-    "pods",
-    "namespaces",
-    "nodes",
-    "configmaps",
-    "kubearmorpolicies",
-    "kubearmorclusterpolicies",
-)
-
-
-class SourceSight(Struct, frozen=True):
-    """What was counted of the observations themselves."""
-
-    observed: dict[str, int]
-    unrecognised: dict[str, int]
 
 
 class Bench:
@@ -73,70 +49,32 @@ class Bench:
         ledger: Ledger,
         deadlines: Deadlines,
         propagation: Propagation,
+        views: Views,
         limits: Limits,
-        began: float,
     ) -> None:
         self._propagation = propagation
         self._world = world
         self._ledger = ledger
         self._deadlines = deadlines
+        self._views = views
         self._limits = limits
-        self._began = began
-        self._exposed_total = 0.0
-        self._termination_total = 0.0
+        self.exposed_seconds = 0.0
+        self.termination_seconds = 0.0
 
     # --- settling -------------------------------------------------------------------------------
 
     def settle(self, *, now: float) -> Iterator[Announcement]:
         """Judge everything that is marked; yield what differs from before."""
-        views: dict[str, NodeView] = {}
+        nodes = self._views.at(now)
         dirty, self._world.dirty = self._world.dirty, {}
         for identity in dirty:
             container = self._world.containers.get(identity)
             if container is not None:
-                yield from self._settle(
-                    container, self._view(container.node, views, now=now), now=now
-                )
+                yield from self._settle(container, nodes[container.node], now=now)
         ended, self._world.ended = self._world.ended, []
         for container, instant in ended:
-            yield from self._finish(container, instant, now=now)
+            yield from self._finish(container, instant, nodes, now=now)
         yield from self._ledger.settle(now=now)
-
-    def _view(self, name: str, views: dict[str, NodeView], *, now: float) -> NodeView:
-        found = views.get(name)
-        if found is None:
-            found = views[name] = self._look(self._world.node(name), now=now)
-        return found
-
-    def _look(self, node: NodeState, *, now: float) -> NodeView:
-        phase, since = node.phase(now=now, start_assumed=self._limits.start_assumed)
-        incarnation = node.current()
-        if phase == "starting" and incarnation is not None:
-            ready = node.ready_since(incarnation, start_assumed=self._limits.start_assumed)
-            if ready is not None and ready[1] > now:
-                self._deadlines.put(node.name, ready[1])
-        blind = {
-            name.partition("/")[2]: source.since
-            for name, source in self._world.sources.by_name.items()
-            if name.startswith("kubernetes/") and not source.up
-        }
-        unsettled = [since for resource, since in blind.items() if resource in SETTLING]
-        release = node.release(incarnation)
-        return NodeView(
-            node=node,
-            incarnation=incarnation,
-            phase=phase,
-            phase_since=since,
-            untracked=self._world.untracked(node),
-            followed=incarnation is None
-            or node.follows(incarnation, now=now, patience=self._limits.grace),
-            behaviour=behaviour(release),
-            release=release,
-            began=self._began,
-            blind=blind,
-            unsettled_since=min(unsettled, default=None),
-            awaited={},
-        )
 
     # --- one container --------------------------------------------------------------------------
 
@@ -254,10 +192,9 @@ class Bench:
             if key in standing:
                 continue
             known = view.awaited.get(key) if alike else None
-            if known is not None and known.since is not None:
-                if known.since[0] >= container.started[1]:
-                    judged[key] = known
-                    continue
+            if known is not None and known.since and known.since[0] >= container.started[1]:
+                judged[key] = known
+                continue
             verdict = judge(
                 container,
                 self._world.policies[key],
@@ -270,6 +207,29 @@ class Bench:
             if alike and self._is_awaited(container, view, key, verdict):
                 view.awaited[key] = verdict
         return judged
+
+    def judge_whole(
+        self, container: ContainerRecord, view: NodeView, *, now: float
+    ) -> dict[PolicyKey, Judged]:
+        """Every pair of a container, each for itself; frozen ones as they were when it was."""
+        spared = exemption(container, untracked=view.untracked)
+        if spared is not None:
+            return dict.fromkeys(container.expected.keys, spared)
+        if container.frozen:
+            return self._frozen(container)
+        surroundings = self._surroundings(container)
+        return self._judge(container, view, surroundings, standing=NEVER, now=now)
+
+    @staticmethod
+    def _frozen(container: ContainerRecord) -> dict[PolicyKey, Judged]:
+        stood = Judged("covered", grade="inferred", predicted=True)
+        last = {pair.policy: pair for pair in container.uncovered}
+        return {
+            key: Judged(last[key].verdict, cause=last[key].cause, since=last[key].since)
+            if key in last
+            else stood
+            for key in container.expected.keys
+        }
 
     def _is_awaited(
         self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
@@ -322,9 +282,9 @@ class Bench:
         standing: frozenset[PolicyKey],
     ) -> None:
         fresh = [key for key, verdict in judged.items() if verdict.verdict == "covered"]
-        untimed = [key for key in fresh if _delay(container, key) is None]
+        untimed = [key for key in fresh if delay_of(container, key) is None]
         if untimed:
-            self._time(container, view, judged, untimed)
+            note_delays(container, view, judged, untimed, expectation=self._world.expectation)
         covered = standing if not fresh else standing.union(fresh)
         container.covered = self._world.expectation.common(container.expected.members, covered)
         container.lost_to = {
@@ -351,32 +311,6 @@ class Bench:
         kept = {key: at for key, at in (container.residual or {}).items() if evidence.write_at < at}
         container.residual = kept or None
 
-    def _time(
-        self,
-        container: ContainerRecord,
-        view: NodeView,
-        judged: dict[PolicyKey, Judged],
-        fresh: list[PolicyKey],
-    ) -> None:
-        """Note the delays of first writes, if the daemon was ready when they were needed."""
-        if container.lost_to or view.phase != "ready":
-            return
-        delays: dict[PolicyKey, Interval] = {}
-        for key in fresh:
-            written = judged[key].written
-            needed = later(container.started, self._world.policies[key].changed)
-            if written is not None and view.phase_since[0] <= needed[1]:
-                delays[key] = difference(written, needed)
-        if not delays:
-            return
-        if container.delay is None:
-            container.delay = next(iter(delays.values()))
-            together = frozenset(k for k, delay in delays.items() if delay == container.delay)
-            container.delayed = self._world.expectation.common(container.expected.members, together)
-            delays = {k: delay for k, delay in delays.items() if k not in together}
-        if delays:
-            container.delays = delays | (container.delays or {})
-
     # --- announcing -----------------------------------------------------------------------------
 
     def _announce(
@@ -397,7 +331,7 @@ class Bench:
         yield from self._ledger.update(container, exposed, healed=healed, now=now)
         yield from self._arrivals(container, judged)
         before = (container.verdict, container.cause, container.uncovered)
-        container.verdict, container.cause = self._worst(judged, standing=standing)
+        container.verdict, container.cause = worst(judged, standing=standing)
         container.uncovered = tuple(
             Uncovered(policy=key, verdict=v.verdict, cause=v.cause, since=v.since)
             for key, v in judged.items()
@@ -408,7 +342,7 @@ class Bench:
             yield from self._state(container, judged)
         if container.verdict == "covered" and not container.timed and healed is not None:
             container.timed = True
-            yield self._timing(container, view, healed)
+            yield container_timing(container, view, healed)
 
     def _arrivals(
         self, container: ContainerRecord, judged: dict[PolicyKey, Judged]
@@ -440,7 +374,7 @@ class Bench:
             cause=container.cause,
             policy_set=expected.id,
             not_covered=tuple(
-                self._pair(container, self._world.policies[key], verdict)
+                pair_state(container, self._world.policies[key], verdict)
                 for key, verdict in judged.items()
                 if verdict.verdict not in SPARED
             ),
@@ -475,19 +409,6 @@ class Bench:
             return f"{policy.kind}/{name}@{view.release or 'unknown'}"
         return f"{policy.kind}/{name}"
 
-    @staticmethod
-    def _worst(
-        judged: dict[PolicyKey, Judged], *, standing: frozenset[PolicyKey]
-    ) -> tuple[Verdict, str | None]:
-        """The worst pair's verdict and cause; among equals by cause, then by the policy's name."""
-        if not judged:
-            return ("covered" if standing else "unpoliced"), None
-        key = min(judged, key=lambda key: (*_gravity(judged[key]), key[2], key))
-        worst = judged[key]
-        if standing and SEVERITY[worst.verdict] > SEVERITY["covered"]:
-            return "covered", None
-        return worst.verdict, worst.cause
-
     def _expose(
         self,
         container: ContainerRecord,
@@ -506,65 +427,20 @@ class Bench:
             if healed is not None:
                 span = difference(healed, container.exposed_since)
                 container.exposure = plus(container.exposure, span)
-                self._exposed_total += sum(span) / 2
+                self.exposed_seconds += sum(span) / 2
             container.exposed_since = None
-
-    def _timing(
-        self,
-        container: ContainerRecord,
-        view: NodeView,
-        applied: Interval,
-    ) -> ContainerTiming:
-        delays = [*(container.delays or {}).values()]
-        if container.delay is not None:
-            delays.append(container.delay)
-        running = view.incarnation.running if view.incarnation else None
-        recovery = difference(applied, running) if not delays and running is not None else None
-        return ContainerTiming(
-            container_id=container.id,
-            node=container.node,
-            namespace=container.pod.namespace,
-            pod=container.pod.name,
-            container=container.name,
-            policies=container.expected.references,
-            applied=applied,
-            protection_delay_seconds=max(delays, default=None),
-            recovery_delay_seconds=recovery,
-            exposure_seconds=container.exposure,
-            stages=self._stages(container, view, applied),
-        )
-
-    def _stages(
-        self, container: ContainerRecord, view: NodeView, applied: Interval
-    ) -> dict[str, Interval]:
-        """The instants of a container's way to its rules, those that are known."""
-        stages: dict[str, Interval] = {"containerStarted": container.started}
-        if container.pod.created is not None:
-            stages["created"] = container.pod.created
-        if container.pod.scheduled is not None:
-            stages["scheduled"] = container.pod.scheduled
-        incarnation = view.incarnation
-        evidence = incarnation.container(container.id) if incarnation else None
-        if incarnation is not None and evidence is not None:
-            seen = incarnation.pod_line_before(container.pod.key, evidence.latest_write)
-            if seen:
-                stages["daemonSawPod"] = view.node.clock.instant(seen)
-            if evidence.registered:
-                stages["runtimeRegistered"] = view.node.clock.instant(evidence.registered)
-        stages["rulesWritten"] = applied
-        return stages
 
     # --- ends -----------------------------------------------------------------------------------
 
     def _finish(
-        self, container: ContainerRecord, instant: Interval, *, now: float
+        self, container: ContainerRecord, instant: Interval, nodes: Instant, *, now: float
     ) -> Iterator[Announcement]:
         self._deadlines.drop(container.id)
-        node = self._world.node(container.node)
+        view = nodes[container.node]
         if container.pod.deleting:
-            self._termination_total += self._unprotected_end(container, node, instant)
+            self.termination_seconds += self._unprotected_end(container, view.node, instant)
         elif container.verdict == "pending" and not container.covered:
-            yield from self._missed(container, node, instant, now=now)
+            yield from self._missed(container, view, instant, now=now)
         self._propagation.forget(container.id, container.expected.keys)
         yield from self._ledger.update(container, (), healed=None, ended=instant, now=now)
         yield ContainerGone(
@@ -572,10 +448,9 @@ class Bench:
         )
 
     def _missed(
-        self, container: ContainerRecord, node: NodeState, instant: Interval, *, now: float
+        self, container: ContainerRecord, view: NodeView, instant: Interval, *, now: float
     ) -> Iterator[Announcement]:
         """A container ended by itself, unprotected throughout, on a node whose output was read."""
-        view = self._look(node, now=now)
         if view.phase != "ready" or not view.followed:
             return
         waiting = [
@@ -599,207 +474,6 @@ class Bench:
         if evidence is None or not evidence.removed or not container.covered:
             return 0.0
         return sum(difference(instant, node.clock.instant(evidence.removed))) / 2
-
-    # --- states ---------------------------------------------------------------------------------
-
-    def _coverage(
-        self, container: ContainerRecord, judged: dict[PolicyKey, Judged], *, at: float
-    ) -> ContainerCoverage:
-        pairs = [self._pair(container, self._world.policies[key], v) for key, v in judged.items()]
-        pairs.extend(self._excess(container))
-        return ContainerCoverage(
-            node=container.node,
-            namespace=container.pod.namespace,
-            pod=container.pod.name,
-            pod_uid=container.pod.uid,
-            container=container.name,
-            container_id=container.id,
-            kind=container.kind,
-            verdict=container.verdict,
-            cause=container.cause,
-            policies=tuple(sorted(pairs, key=lambda p: (p.kind, p.namespace, p.name))),
-            exposure_seconds=_exposure(container, at=at),
-        )
-
-    def _pair(self, container: ContainerRecord, policy: PolicyState, judged: Judged) -> PairState:
-        return PairState(
-            kind=policy.kind,
-            namespace=policy.namespace,
-            name=policy.name,
-            generation=policy.generation,
-            expected=True,
-            predicted=judged.predicted,
-            verdict=judged.verdict,
-            grade=judged.grade,
-            cause=judged.cause,
-            since=judged.since,
-            delay_seconds=_delay(container, policy.key),
-            rules_without_kernel_form=policy.rules.without_kernel_form,
-        )
-
-    def _excess(self, container: ContainerRecord) -> Iterator[PairState]:
-        """Policies that are not expected here and may still be in force."""
-        for policy in self._not_expected(container):
-            yield PairState(
-                kind=policy.kind,
-                namespace=policy.namespace,
-                name=policy.name,
-                generation=policy.generation,
-                expected=False,
-                predicted=True,
-                verdict="excess",
-            )
-
-    def _not_expected(self, container: ContainerRecord) -> Iterator[PolicyState]:
-        for key in container.residual or ():
-            policy = self._world.policies.get(key)
-            if policy is not None and key not in container.expected.members:
-                yield policy
-        yield from self._world.lingering(container)
-
-    def _judge_whole(
-        self, container: ContainerRecord, view: NodeView, *, now: float
-    ) -> dict[PolicyKey, Judged]:
-        """Every pair of a container, each for itself; frozen ones as they were when it was."""
-        spared = exemption(container, untracked=view.untracked)
-        if spared is not None:
-            return dict.fromkeys(container.expected.keys, spared)
-        if container.frozen:
-            return self._frozen(container)
-        surroundings = self._surroundings(container)
-        return self._judge(container, view, surroundings, standing=NEVER, now=now)
-
-    @staticmethod
-    def _frozen(container: ContainerRecord) -> dict[PolicyKey, Judged]:
-        stood = Judged("covered", grade="inferred", predicted=True)
-        last = {pair.policy: pair for pair in container.uncovered}
-        return {
-            key: Judged(last[key].verdict, cause=last[key].cause, since=last[key].since)
-            if key in last
-            else stood
-            for key in container.expected.keys
-        }
-
-    # --- report ---------------------------------------------------------------------------------
-
-    def report(self, *, at: float, cluster: str) -> Report:
-        """Everything as it is judged at `at`."""
-        views: dict[str, NodeView] = {}
-        containers = []
-        for container in self._world.containers.values():
-            view = self._view(container.node, views, now=at)
-            judged = self._judge_whole(container, view, now=at)
-            containers.append(self._coverage(container, judged, at=at))
-        return Report(
-            at=at,
-            cluster=cluster,
-            containers=tuple(
-                sorted(containers, key=lambda c: (c.namespace, c.pod, c.container, c.container_id))
-            ),
-            nodes=tuple(self._node_coverage(name, at=at) for name in sorted(self._world.nodes)),
-            gaps=self._ledger.gaps(),
-            incidents=self._ledger.incidents(),
-            findings=(),
-            sources=self.sources(),
-        )
-
-    def sources(self) -> tuple[SourceState, ...]:
-        """Every source by name."""
-        known = self._world.sources.by_name
-        return tuple(known[name].state() for name in sorted(known))
-
-    def _node_coverage(self, name: str, *, at: float) -> NodeCoverage:
-        node = self._world.nodes[name]
-        view = self._look(node, now=at)
-        incarnation = view.incarnation
-        verdict, cause = self._node_verdict(view)
-        daemon = None
-        if incarnation is not None:
-            daemon = {
-                "pod": incarnation.pod or node.pod_name(incarnation.pod_uid),
-                "podUid": incarnation.pod_uid,
-                "restart": incarnation.restart,
-            }
-        return NodeCoverage(
-            node=name,
-            daemon=daemon,
-            release=view.release,
-            enforcer=incarnation.enforcer if incarnation else None,
-            clock_offset_seconds=node.clock.offset,
-            verdict=verdict,
-            cause=cause,
-        )
-
-    @staticmethod
-    def _node_verdict(view: NodeView) -> tuple[Verdict, str | None]:
-        if view.phase != "ready":
-            return "gap", f"daemon-{view.phase}"
-        if view.incarnation is not None and view.incarnation.enforcer in {"", "SELinux"}:
-            return "gap", "enforcer-absent"
-        return "covered", None
-
-    # --- numbers --------------------------------------------------------------------------------
-
-    def statistics(self, *, now: float, sight: SourceSight) -> Statistics:
-        """Plain numbers for the metrics."""
-        verdicts: dict[str, int] = {}
-        ages: list[float] = []
-        for container in self._world.containers.values():
-            verdicts[container.verdict] = verdicts.get(container.verdict, 0) + 1
-            if container.verdict == "pending" and container.exposed_since is not None:
-                ages.append(max(0.0, now - container.exposed_since[1]))
-        gaps_open, incidents_open = self._ledger.open_by_cause()
-        states: dict[tuple[str, str], int] = {}
-        outage: dict[str, float] = {}
-        last: dict[str, float] = {}
-        for name, source in self._world.sources.by_name.items():
-            kind = name.partition("/")[0]
-            key = (kind, "up" if source.up else "down")
-            states[key] = states.get(key, 0) + 1
-            blind = sum(end - start for start, end in source.outages) + (
-                0.0 if source.up else now - source.since
-            )
-            outage[kind] = outage.get(kind, 0.0) + blind
-            last[kind] = max(last.get(kind, 0.0), source.last_event)
-        return Statistics(
-            coverage_containers=verdicts,
-            gaps_open=gaps_open,
-            gaps_total=dict(self._ledger.total),
-            gaps_withdrawn=self._ledger.withdrawn,
-            incidents_open=incidents_open,
-            findings_open={},
-            sources=states,
-            source_outage_seconds=outage,
-            source_last_event=last,
-            observations=sight.observed,
-            rejected={},
-            unrecognised_lines=sight.unrecognised,
-            exposed_container_seconds=self._exposed_total,
-            termination_exposure_seconds=self._termination_total,
-            pending_ages=tuple(ages),
-            containers=len(self._world.containers),
-            pairs=sum(
-                len(container.expected.keys) for container in self._world.containers.values()
-            ),
-        )
-
-
-def _gravity(judged: Judged) -> tuple[int, int]:
-    return SEVERITY[judged.verdict], rank(judged.cause or "unexplained")
-
-
-def _delay(container: ContainerRecord, key: PolicyKey) -> Interval | None:
-    """The protection delay of a pair, as far as it was timed."""
-    if key in container.delayed:
-        return container.delay
-    return (container.delays or {}).get(key)
-
-
-def _exposure(container: ContainerRecord, *, at: float) -> Interval:
-    """How long its process ran without an expected policy, up to `at`."""
-    if container.verdict not in {"gap", "lost"} or container.exposed_since is None:
-        return container.exposure
-    return plus(container.exposure, difference((at, at), container.exposed_since))
 
 
 def _identity(view: NodeView) -> tuple[str, int] | None:

@@ -42,6 +42,11 @@ class Source:
         """Whether it was seen without interruption from `instant` on, and is seen now."""
         return self.up and self.since <= instant
 
+    def blind_seconds(self, now: float) -> float:
+        """How long it could not be seen, all outages together."""
+        ended = sum(end - start for start, end in self.outages)
+        return ended if self.up else ended + now - self.since
+
     def state(self) -> SourceState:
         """What the report says of it."""
         outages: list[tuple[float, float | None]] = [*self.outages]

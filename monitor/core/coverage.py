@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from monitor.core import facts
 from monitor.core.alerts import contradicted_by, proven_by
-from monitor.core.bench import Bench, SourceSight
+from monitor.core.bench import Bench
 from monitor.core.deadlines import Deadlines
 from monitor.core.evidence import SHORT_ID, Incarnation
 from monitor.core.gaps import Ledger
@@ -34,6 +34,8 @@ from monitor.core.model import (
 from monitor.core.nodes import NodeState
 from monitor.core.policies import CONTAINER_KINDS
 from monitor.core.propagation import Propagation, everywhere
+from monitor.core.reporting import Counted, Reporter
+from monitor.core.views import Views
 from monitor.core.world import World
 
 EVERYTHING: Final = "*"
@@ -63,17 +65,22 @@ class Coverage:
             cluster=settings.cluster, grace=settings.grace, hold=settings.incident_hold
         )
         self._propagation = Propagation()
+        limits = Limits(
+            grace=settings.grace,
+            grace_limit=settings.grace_limit,
+            start_assumed=settings.start_assumed,
+        )
+        views = Views(world=self._world, deadlines=self._deadlines, limits=limits, began=started)
         self._bench = Bench(
-            propagation=self._propagation,
             world=self._world,
             ledger=self._ledger,
             deadlines=self._deadlines,
-            limits=Limits(
-                grace=settings.grace,
-                grace_limit=settings.grace_limit,
-                start_assumed=settings.start_assumed,
-            ),
-            began=started,
+            propagation=self._propagation,
+            views=views,
+            limits=limits,
+        )
+        self._reporter = Reporter(
+            world=self._world, views=views, bench=self._bench, ledger=self._ledger
         )
         self._observed: dict[type[Observation], int] = {}
         self._unrecognised: dict[str, int] = {}
@@ -272,17 +279,17 @@ class Coverage:
 
     def report(self, at: float) -> Report:
         """Everything as it is judged at `at`, which is not before the last observation or tick."""
-        return self._bench.report(at=at, cluster=self._settings.cluster)
+        return self._reporter.report(at=at, cluster=self._settings.cluster)
 
     def sources(self) -> tuple[SourceState, ...]:
         """Every source by name."""
-        return self._bench.sources()
+        return self._reporter.sources()
 
     def statistics(self, now: float) -> Statistics:
         """Plain numbers for the metrics."""
-        return self._bench.statistics(
+        return self._reporter.statistics(
             now=now,
-            sight=SourceSight(
+            counted=Counted(
                 observed={kind.__name__: n for kind, n in self._observed.items()},
                 unrecognised=dict(self._unrecognised),
             ),

@@ -1,0 +1,68 @@
+"""From the verdicts of pairs to what readers see: the state of a pair, the worst of several."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from monitor.core.causes import rank
+from monitor.core.containers import ContainerRecord
+from monitor.core.evidence import PolicyKey
+from monitor.core.judgement import Judged
+from monitor.core.model import PairState, Verdict
+from monitor.core.policies import PolicyState
+from monitor.core.timing import delay_of
+
+SEVERITY: Final[dict[str, int]] = {
+    verdict: place
+    for place, verdict in enumerate(
+        ("gap", "lost", "unknown", "pending", "covered", "exempt", "unsupported", "excess")
+    )
+}
+SPARED: Final = frozenset({"covered", "exempt", "unsupported"})
+
+
+def pair_state(container: ContainerRecord, policy: PolicyState, judged: Judged) -> PairState:
+    """An expected policy as it stands on a container."""
+    return PairState(
+        kind=policy.kind,
+        namespace=policy.namespace,
+        name=policy.name,
+        generation=policy.generation,
+        expected=True,
+        predicted=judged.predicted,
+        verdict=judged.verdict,
+        grade=judged.grade,
+        cause=judged.cause,
+        since=judged.since,
+        delay_seconds=delay_of(container, policy.key),
+        rules_without_kernel_form=policy.rules.without_kernel_form,
+    )
+
+
+def excess_state(policy: PolicyState) -> PairState:
+    """A policy that is not expected on a container and may be in force there."""
+    return PairState(
+        kind=policy.kind,
+        namespace=policy.namespace,
+        name=policy.name,
+        generation=policy.generation,
+        expected=False,
+        predicted=True,
+        verdict="excess",
+    )
+
+
+def worst(
+    judged: Mapping[PolicyKey, Judged], *, standing: frozenset[PolicyKey]
+) -> tuple[Verdict, str | None]:
+    """The worst pair's verdict and cause; among equals by cause, then by the policy's name."""
+    if not judged:
+        return ("covered" if standing else "unpoliced"), None
+    key = min(judged, key=lambda key: (*_gravity(judged[key]), key[2], key))
+    gravest = judged[key]
+    if standing and SEVERITY[gravest.verdict] > SEVERITY["covered"]:
+        return "covered", None
+    return gravest.verdict, gravest.cause
+
+
+def _gravity(judged: Judged) -> tuple[int, int]:
+    return SEVERITY[judged.verdict], rank(judged.cause or "unexplained")

@@ -1,0 +1,175 @@
+"""The whole state for readers: the report at one instant, and plain numbers for the metrics."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from monitor.core.bench import Bench
+from monitor.core.containers import ContainerRecord
+from monitor.core.evidence import PolicyKey
+from monitor.core.gaps import Ledger
+from monitor.core.judgement import Judged, NodeView
+from monitor.core.model import (
+    ContainerCoverage,
+    NodeCoverage,
+    PairState,
+    Report,
+    SourceState,
+    Statistics,
+    Verdict,
+)
+from monitor.core.pairs import excess_state, pair_state
+from monitor.core.timing import exposure_of
+from monitor.core.views import Views
+from monitor.core.world import World
+
+
+class Counted(Struct, frozen=True):
+    """What was counted of the observations themselves."""
+
+    observed: dict[str, int]
+    unrecognised: dict[str, int]
+
+
+class Reporter:
+    """Reads what the bench judges; changes nothing."""
+
+    def __init__(self, *, world: World, views: Views, bench: Bench, ledger: Ledger) -> None:
+        self._world = world
+        self._views = views
+        self._bench = bench
+        self._ledger = ledger
+
+    def report(self, *, at: float, cluster: str) -> Report:
+        """Everything as it is judged at `at`."""
+        nodes = self._views.at(at)
+        containers = [
+            self._container(
+                container, self._bench.judge_whole(container, nodes[container.node], now=at), at=at
+            )
+            for container in self._world.containers.values()
+        ]
+        return Report(
+            at=at,
+            cluster=cluster,
+            containers=tuple(
+                sorted(containers, key=lambda c: (c.namespace, c.pod, c.container, c.container_id))
+            ),
+            nodes=tuple(self._node(nodes[name]) for name in sorted(self._world.nodes)),
+            gaps=self._ledger.gaps(),
+            incidents=self._ledger.incidents(),
+            findings=(),
+            sources=self.sources(),
+        )
+
+    def sources(self) -> tuple[SourceState, ...]:
+        """Every source by name."""
+        known = self._world.sources.by_name
+        return tuple(known[name].state() for name in sorted(known))
+
+    def _container(
+        self, container: ContainerRecord, judged: dict[PolicyKey, Judged], *, at: float
+    ) -> ContainerCoverage:
+        policies = self._world.policies
+        pairs = [pair_state(container, policies[key], v) for key, v in judged.items()]
+        pairs.extend(self._excess(container))
+        return ContainerCoverage(
+            node=container.node,
+            namespace=container.pod.namespace,
+            pod=container.pod.name,
+            pod_uid=container.pod.uid,
+            container=container.name,
+            container_id=container.id,
+            kind=container.kind,
+            verdict=container.verdict,
+            cause=container.cause,
+            policies=tuple(sorted(pairs, key=lambda p: (p.kind, p.namespace, p.name))),
+            exposure_seconds=exposure_of(container, at=at),
+        )
+
+    def _excess(self, container: ContainerRecord) -> Iterator[PairState]:
+        """Policies that are not expected here and may still be in force."""
+        for key in container.residual or ():
+            policy = self._world.policies.get(key)
+            if policy is not None and key not in container.expected.members:
+                yield excess_state(policy)
+        for policy in self._world.lingering(container):
+            yield excess_state(policy)
+
+    @staticmethod
+    def _node(view: NodeView) -> NodeCoverage:
+        node, incarnation = view.node, view.incarnation
+        verdict, cause = _node_verdict(view)
+        daemon = None
+        if incarnation is not None:
+            daemon = {
+                "pod": incarnation.pod or node.pod_name(incarnation.pod_uid),
+                "podUid": incarnation.pod_uid,
+                "restart": incarnation.restart,
+            }
+        return NodeCoverage(
+            node=node.name,
+            daemon=daemon,
+            release=view.release,
+            enforcer=incarnation.enforcer if incarnation else None,
+            clock_offset_seconds=node.clock.offset,
+            verdict=verdict,
+            cause=cause,
+        )
+
+    # --- numbers --------------------------------------------------------------------------------
+
+    def statistics(self, *, now: float, counted: Counted) -> Statistics:
+        """Plain numbers for the metrics."""
+        verdicts: dict[str, int] = {}
+        ages: list[float] = []
+        pairs = 0
+        for container in self._world.containers.values():
+            pairs += len(container.expected.keys)
+            verdicts[container.verdict] = verdicts.get(container.verdict, 0) + 1
+            if container.verdict == "pending" and container.exposed_since is not None:
+                ages.append(max(0.0, now - container.exposed_since[1]))
+        gaps_open, incidents_open = self._ledger.open_by_cause()
+        states, outages, last_events = self._source_numbers(now=now)
+        return Statistics(
+            coverage_containers=verdicts,
+            gaps_open=gaps_open,
+            gaps_total=dict(self._ledger.total),
+            gaps_withdrawn=self._ledger.withdrawn,
+            incidents_open=incidents_open,
+            findings_open={},
+            sources=states,
+            source_outage_seconds=outages,
+            source_last_event=last_events,
+            observations=counted.observed,
+            rejected={},
+            unrecognised_lines=counted.unrecognised,
+            exposed_container_seconds=self._bench.exposed_seconds,
+            termination_exposure_seconds=self._bench.termination_seconds,
+            pending_ages=tuple(ages),
+            containers=len(self._world.containers),
+            pairs=pairs,
+        )
+
+    def _source_numbers(
+        self, *, now: float
+    ) -> tuple[dict[tuple[str, str], int], dict[str, float], dict[str, float]]:
+        """By kind of source: how many are up and down, seconds of outage, the last event."""
+        states: dict[tuple[str, str], int] = {}
+        outages: dict[str, float] = {}
+        last_events: dict[str, float] = {}
+        for name, source in self._world.sources.by_name.items():
+            kind = name.partition("/")[0]
+            state = (kind, "up" if source.up else "down")
+            states[state] = states.get(state, 0) + 1
+            outages[kind] = outages.get(kind, 0.0) + source.blind_seconds(now)
+            last_events[kind] = max(last_events.get(kind, 0.0), source.last_event)
+        return states, outages, last_events
+
+
+def _node_verdict(view: NodeView) -> tuple[Verdict, str | None]:
+    if view.phase != "ready":
+        return "gap", f"daemon-{view.phase}"
+    if view.incarnation is not None and view.incarnation.enforcer in {"", "SELinux"}:
+        return "gap", "enforcer-absent"
+    return "covered", None

@@ -1,0 +1,97 @@
+"""How long a container waited for its rules, and the stages of the way (design, section 4)."""
+
+from collections.abc import Iterable
+
+from monitor.core.containers import ContainerRecord
+from monitor.core.evidence import PolicyKey
+from monitor.core.expectation import Expectation
+from monitor.core.instants import difference, later, plus
+from monitor.core.judgement import Judged, NodeView
+from monitor.core.model import ContainerTiming, Interval
+
+
+def delay_of(container: ContainerRecord, key: PolicyKey) -> Interval | None:
+    """The protection delay of a pair, as far as it was timed."""
+    if key in container.delayed:
+        return container.delay
+    return (container.delays or {}).get(key)
+
+
+def note_delays(
+    container: ContainerRecord,
+    view: NodeView,
+    judged: dict[PolicyKey, Judged],
+    fresh: Iterable[PolicyKey],
+    *,
+    expectation: Expectation,
+) -> None:
+    """Note the delays of first writes, if the daemon was ready when they were needed.
+
+    Rewrites after a daemon's restart are its recovery, not the policy's delay.
+    """
+    if container.lost_to or view.phase != "ready":
+        return
+    delays: dict[PolicyKey, Interval] = {}
+    for key in fresh:
+        written = judged[key].written
+        needed = later(container.started, expectation.policies[key].changed)
+        if written is not None and view.phase_since[0] <= needed[1]:
+            delays[key] = difference(written, needed)
+    if not delays:
+        return
+    if container.delay is None:
+        container.delay = next(iter(delays.values()))
+        together = frozenset(key for key, delay in delays.items() if delay == container.delay)
+        container.delayed = expectation.common(container.expected.members, together)
+        delays = {key: delay for key, delay in delays.items() if key not in together}
+    if delays:
+        container.delays = delays | (container.delays or {})
+
+
+def exposure_of(container: ContainerRecord, *, at: float) -> Interval:
+    """How long its process ran without an expected policy, up to `at`."""
+    if container.verdict not in {"gap", "lost"} or container.exposed_since is None:
+        return container.exposure
+    return plus(container.exposure, difference((at, at), container.exposed_since))
+
+
+def container_timing(
+    container: ContainerRecord, view: NodeView, applied: Interval
+) -> ContainerTiming:
+    """What is known of a container's wait once its last expected policy is applied."""
+    delays = [*(container.delays or {}).values()]
+    if container.delay is not None:
+        delays.append(container.delay)
+    running = view.incarnation.running if view.incarnation else None
+    return ContainerTiming(
+        container_id=container.id,
+        node=container.node,
+        namespace=container.pod.namespace,
+        pod=container.pod.name,
+        container=container.name,
+        policies=container.expected.references,
+        applied=applied,
+        protection_delay_seconds=max(delays, default=None),
+        recovery_delay_seconds=difference(applied, running) if running and not delays else None,
+        exposure_seconds=container.exposure,
+        stages=_stages(container, view, applied),
+    )
+
+
+def _stages(container: ContainerRecord, view: NodeView, applied: Interval) -> dict[str, Interval]:
+    """The instants of a container's way to its rules, those that are known."""
+    stages = {"containerStarted": container.started, "rulesWritten": applied}
+    if container.pod.created is not None:
+        stages["created"] = container.pod.created
+    if container.pod.scheduled is not None:
+        stages["scheduled"] = container.pod.scheduled
+    incarnation = view.incarnation
+    evidence = incarnation.container(container.id) if incarnation else None
+    if incarnation is None or evidence is None:
+        return stages
+    seen = incarnation.pod_line_before(container.pod.key, evidence.latest_write)
+    if seen:
+        stages["daemonSawPod"] = view.node.clock.instant(seen)
+    if evidence.registered:
+        stages["runtimeRegistered"] = view.node.clock.instant(evidence.registered)
+    return stages

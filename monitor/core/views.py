@@ -1,0 +1,78 @@
+"""What holds for all pairs of a node at one instant, looked up once for many judgements."""
+
+from typing import Final
+
+from monitor.core.deadlines import Deadlines
+from monitor.core.judgement import Limits, NodeView
+from monitor.core.semantics import behaviour
+from monitor.core.world import World
+
+SETTLING: Final = (
+    "pods",
+    "namespaces",
+    "nodes",
+    "configmaps",
+    "kubearmorpolicies",
+    "kubearmorclusterpolicies",
+)
+
+
+class Views:
+    """Looks at nodes."""
+
+    def __init__(self, *, world: World, deadlines: Deadlines, limits: Limits, began: float) -> None:
+        self._world = world
+        self._deadlines = deadlines
+        self._limits = limits
+        self._began = began
+
+    def at(self, now: float) -> "Instant":
+        """The nodes as they are at `now`."""
+        return Instant(self, now=now)
+
+    def look(self, name: str, *, now: float) -> NodeView:
+        """One node at `now`."""
+        node = self._world.node(name)
+        phase, since = node.phase(now=now, start_assumed=self._limits.start_assumed)
+        incarnation = node.current()
+        if phase == "starting" and incarnation is not None:
+            ready = node.ready_since(incarnation, start_assumed=self._limits.start_assumed)
+            if ready is not None and ready[1] > now:
+                self._deadlines.put(node.name, ready[1])
+        blind = {
+            name.partition("/")[2]: source.since
+            for name, source in self._world.sources.by_name.items()
+            if name.startswith("kubernetes/") and not source.up
+        }
+        unsettled = [since for resource, since in blind.items() if resource in SETTLING]
+        release = node.release(incarnation)
+        return NodeView(
+            node=node,
+            incarnation=incarnation,
+            phase=phase,
+            phase_since=since,
+            untracked=self._world.untracked(node),
+            followed=incarnation is None
+            or node.follows(incarnation, now=now, patience=self._limits.grace),
+            behaviour=behaviour(release),
+            release=release,
+            began=self._began,
+            blind=blind,
+            unsettled_since=min(unsettled, default=None),
+            awaited={},
+        )
+
+
+class Instant:
+    """All nodes at one instant, each looked at once."""
+
+    def __init__(self, views: Views, *, now: float) -> None:
+        self._views = views
+        self._now = now
+        self._seen: dict[str, NodeView] = {}
+
+    def __getitem__(self, name: str) -> NodeView:
+        found = self._seen.get(name)
+        if found is None:
+            found = self._seen[name] = self._views.look(name, now=self._now)
+        return found
