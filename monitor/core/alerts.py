@@ -4,7 +4,7 @@ An alert names one policy, without kind and namespace, and the name is user spac
 those policies of that name that select the container and have a rule for what happened.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from monitor.core.containers import ContainerRecord
@@ -24,6 +24,10 @@ def proven_by(
     incarnation: Incarnation,
 ) -> bool:
     """Note what an alert proves; return whether it proves anything new."""
+    if alert.action == "Audit (Block)" and alert.result == "Passed":
+        return _refuted_by_name(
+            alert, container=container, policies=policies, incarnation=incarnation
+        )
     action = _effect(alert)
     if action is None or not alert.policy or _is_older(alert.updated, incarnation):
         return False
@@ -40,6 +44,46 @@ def proven_by(
     for key in fitting if len(kinds) == 1 else ():
         proof = (incarnation.identity, policies[key].generation, alert.updated)
         container.proven = (container.proven or {}) | {key: proof}
+        news = True
+    return news
+
+
+def _refuted_by_name(
+    alert: Alert,
+    *,
+    container: ContainerRecord,
+    policies: Mapping[PolicyKey, PolicyState],
+    incarnation: Incarnation,
+) -> bool:
+    """What the policy would have blocked was only observed: it matched and was not enforced."""
+    return _refute(
+        [
+            key
+            for key in container.expected.keys
+            if policies[key].name == alert.policy
+            and policies[key].rules.concern(
+                operation=alert.operation, resource=alert.resource, action="Block"
+            )
+        ],
+        updated=alert.updated,
+        container=container,
+        policies=policies,
+        incarnation=incarnation,
+    )
+
+
+def _refute(
+    keys: Iterable[PolicyKey],
+    *,
+    updated: float,
+    container: ContainerRecord,
+    policies: Mapping[PolicyKey, PolicyState],
+    incarnation: Incarnation,
+) -> bool:
+    news = False
+    for key in keys:
+        refutation = (incarnation.identity, policies[key].generation, updated)
+        container.refuted = (container.refuted or {}) | {key: refutation}
         news = True
     return news
 
@@ -68,11 +112,14 @@ def contradicted_by(
     incarnation: Incarnation,
 ) -> bool:
     """Note which policies a log refutes: what an exact rule forbids was done. True if any."""
-    news = False
-    for key in container.expected.keys:
-        policy = policies[key]
-        if policy.rules.forbid(operation=log.operation, resource=log.resource):
-            refutation = (incarnation.identity, policy.generation, log.updated)
-            container.refuted = (container.refuted or {}) | {key: refutation}
-            news = True
-    return news
+    return _refute(
+        [
+            key
+            for key in container.expected.keys
+            if policies[key].rules.forbid(operation=log.operation, resource=log.resource)
+        ],
+        updated=log.updated,
+        container=container,
+        policies=policies,
+        incarnation=incarnation,
+    )

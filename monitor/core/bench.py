@@ -81,10 +81,10 @@ class Bench:
     def _settle(
         self, container: ContainerRecord, view: NodeView, *, now: float
     ) -> Iterator[Announcement]:
-        if container.frozen:
+        if container.frozen is not None:
             return
         self._note_losses(container, view)
-        spared = exemption(container, untracked=view.untracked)
+        spared = exemption(container, view)
         if spared is not None:
             standing, judged = NEVER, dict.fromkeys(container.expected.keys, spared)
         else:
@@ -102,7 +102,8 @@ class Bench:
         self._remember(container, view, judged, standing=standing)
         yield from self._announce(container, view, judged, standing=standing, now=now)
         self._plan(container, judged, now=now)
-        container.frozen = container.pod.deleting
+        if container.pod.deleting:
+            container.frozen = self.judge_whole(container, view, now=now)
 
     def _plan(
         self, container: ContainerRecord, judged: dict[PolicyKey, Judged], *, now: float
@@ -126,6 +127,7 @@ class Bench:
         lost = dict.fromkeys(container.covered, (cause, since, opening))
         container.lost_to = (container.lost_to or {}) | lost
         container.covered = NEVER
+        container.timed, container.recovering = False, True
 
     def _standing_pairs(
         self, container: ContainerRecord, view: NodeView, surroundings: Surroundings
@@ -212,24 +214,13 @@ class Bench:
         self, container: ContainerRecord, view: NodeView, *, now: float
     ) -> dict[PolicyKey, Judged]:
         """Every pair of a container, each for itself; frozen ones as they were when it was."""
-        spared = exemption(container, untracked=view.untracked)
+        spared = exemption(container, view)
         if spared is not None:
             return dict.fromkeys(container.expected.keys, spared)
-        if container.frozen:
-            return self._frozen(container)
+        if container.frozen is not None:
+            return {k: v for k, v in container.frozen.items() if k in self._world.policies}
         surroundings = self._surroundings(container)
         return self._judge(container, view, surroundings, standing=NEVER, now=now)
-
-    @staticmethod
-    def _frozen(container: ContainerRecord) -> dict[PolicyKey, Judged]:
-        stood = Judged("covered", grade="inferred", predicted=True)
-        last = {pair.policy: pair for pair in container.uncovered}
-        return {
-            key: Judged(last[key].verdict, cause=last[key].cause, since=last[key].since)
-            if key in last
-            else stood
-            for key in container.expected.keys
-        }
 
     def _is_awaited(
         self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
@@ -294,8 +285,9 @@ class Bench:
         } or None
         if container.covered and view.incarnation is not None:
             container.covered_by = view.incarnation.identity
-        if any(verdict.verdict == "gap" for verdict in judged.values()):
-            container.gap_under = _identity(view)
+        if any(verdict.verdict in {"gap", "lost"} for verdict in judged.values()):
+            if view.incarnation is None or view.incarnation.lines:
+                container.gap_under = _identity(view)
         if container.since_relabel:
             waiting = {k: at for k, at in container.since_relabel.items() if k not in covered}
             container.since_relabel = waiting or None
@@ -439,7 +431,7 @@ class Bench:
         view = nodes[container.node]
         if container.pod.deleting:
             self.termination_seconds += self._unprotected_end(container, view.node, instant)
-        elif container.verdict == "pending" and not container.covered:
+        elif container.verdict == "pending" and not (container.timed or container.recovering):
             yield from self._missed(container, view, instant, now=now)
         self._propagation.forget(container.id, container.expected.keys)
         yield from self._ledger.update(container, (), healed=None, ended=instant, now=now)

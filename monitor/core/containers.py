@@ -6,16 +6,20 @@ kept once.
 
 from collections.abc import Iterator, Mapping
 from sys import intern
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
 from monitor.core.evidence import PolicyKey
 from monitor.core.expectation import NOTHING, PolicySet
+from monitor.core.identity import digest
 from monitor.core.instants import second_of
 from monitor.core.kubernetes import ContainerState, ContainerStatus, Pod, PodStatus
 from monitor.core.model import Interval, Verdict
 from monitor.core.selector import identities
+
+if TYPE_CHECKING:
+    from monitor.core.judgement import Judged
 
 Proof: TypeAlias = tuple[tuple[str, int], int, float]  # incarnation, generation, node's time
 Lost: TypeAlias = tuple[str, Interval, str]  # cause, since, what opened it
@@ -35,9 +39,10 @@ NEVER: Final[frozenset[PolicyKey]] = frozenset()
 class Labels:
     """Labels with the identities that KubeArmor sees in them; equal ones are one object."""
 
-    __slots__ = ("identities", "labels")
+    __slots__ = ("__weakref__", "id", "identities", "labels")
 
     def __init__(self, *, namespace: str, labels: Mapping[str, str]) -> None:
+        self.id = digest("labels", *(f"{key}={value}" for key, value in sorted(labels.items())))
         self.labels = dict(labels)
         self.identities = identities(namespace=namespace, labels=labels)
 
@@ -150,6 +155,7 @@ class ContainerRecord:
         "name",
         "pod",
         "proven",
+        "recovering",
         "refuted",
         "residual",
         "since_relabel",
@@ -183,7 +189,8 @@ class ContainerRecord:
         self.verdict: Verdict = "unpoliced"
         self.cause: str | None = None
         self.timed = False
-        self.frozen = False
+        self.recovering = False
+        self.frozen: dict[PolicyKey, Judged] | None = None
         self.exposure: Interval = NO_TIME
         self.exposed_since: Interval | None = None
 

@@ -23,6 +23,7 @@ from monitor.core.model import DaemonLine, Interval
 PolicyKey = tuple[str, str, str]  # kind, namespace, name
 POD_LINES_KEPT: Final = 8
 SHORT_ID: Final = 12
+AT_ONCE: Final = 1_000_000_000
 
 
 class LearnedLine:
@@ -46,6 +47,8 @@ class ContainerEvidence:
         "failed_step",
         "latest_write",
         "previous_write",
+        "raced_from",
+        "raced_until",
         "registered",
         "removed",
         "write_at",
@@ -59,6 +62,8 @@ class ContainerEvidence:
         self.latest_write = 0
         self.previous_write = 0
         self.write_at = 0.0
+        self.raced_from = 0
+        self.raced_until = 0
         self.created = 0
         self.deleted = 0
         self.failed = 0
@@ -67,10 +72,11 @@ class ContainerEvidence:
     @property
     def map_is_live(self) -> bool:
         """Whether the last word about its rule map is that it exists."""
-        return self.created > max(self.deleted, self.removed, self._fatal)
+        return self.created > max(self.deleted, self.removed, self.refused)
 
     @property
-    def _fatal(self) -> int:
+    def refused(self) -> int:
+        """Where the kernel refused the container's map; a single refused rule leaves the map."""
         return self.failed if self.failed_step in {"create", "outer"} else 0
 
 
@@ -107,6 +113,7 @@ class Incarnation:
         self.containers: dict[str, ContainerEvidence] = {}
         self.dead_watches: dict[str, str] = {}
         self._latest_policy: PolicyKey | None = None
+        self._latest_lines = (0, 0)
         self.knowledge = 0
         self.latest_lines: dict[
             tuple[frozenset[PolicyKey], str], tuple[tuple[int, int], int | None]
@@ -173,10 +180,18 @@ class Incarnation:
 
     def _updating(self, fact: facts.RulesUpdating, position: int, at: float) -> str:
         evidence = self._evidence(fact.container_id)
+        self._note_race(evidence)
         evidence.previous_write = evidence.latest_write
         evidence.latest_write = position
         evidence.write_at = at
         return fact.container_id
+
+    def _note_race(self, evidence: ContainerEvidence) -> None:
+        """Two policies of different kinds, announced together, without a write in between (F24)."""
+        namespaced, cluster_wide = self._latest_lines
+        first, second = sorted((namespaced, cluster_wide))
+        if 0 < evidence.latest_write < first and second - first < AT_ONCE:
+            evidence.raced_from, evidence.raced_until = first, second
 
     def _created(self, fact: facts.MapCreated, position: int, _at: float) -> str:
         self._evidence(fact.container_id).created = position
@@ -198,8 +213,13 @@ class Incarnation:
         if fact.action == "added":
             lines.clear()
         lines.append(LearnedLine(position=position, action=fact.action, at=at))
-        self.rejected.pop(key, None)
+        if fact.action != "modified":
+            self.rejected.pop(key, None)
         self.knowledge += 1
+        if fact.kind == "KubeArmorPolicy":
+            self._latest_lines = (position, self._latest_lines[1])
+        elif fact.kind == "KubeArmorClusterPolicy":
+            self._latest_lines = (self._latest_lines[0], position)
         self._latest_policy = key
 
     def _policy_rejected(self, _fact: facts.PolicyRejected, position: int, _at: float) -> None:

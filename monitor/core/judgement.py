@@ -11,7 +11,7 @@ exempt, causes that concern the whole node, evidence. A silence is a gap only if
 could have shown the proof was read since the change; else it is unknown.
 """
 
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
@@ -23,12 +23,12 @@ from monitor.core.model import Grade, Interval, Verdict
 from monitor.core.nodes import NodeState, Phase
 from monitor.core.policies import SLACK, Learned, PolicyState
 from monitor.core.prediction import predict
+from monitor.core.reading import read
 from monitor.core.semantics import Behaviour
 
 QUEUE_IS_MOVING: Final = 10.0
 CLOSE_CALL: Final = 1.0
 POLICY_RESOURCES: Final = {kind: resource for resource, kind in POLICY_KINDS.items()}
-Evidence = Literal["written", "resumed", "doubtful", "removed", "none"]
 
 
 class Limits(Struct, frozen=True):
@@ -50,6 +50,7 @@ class NodeView(Struct, frozen=True):
     release: str | None
     began: float
     untracked: frozenset[str]
+    unsupported: bool
     followed: bool
     blind: dict[str, float]
     unsettled_since: float | None
@@ -79,12 +80,14 @@ class Judged(Struct, frozen=True):
     opening: str = ""
 
 
-def exemption(container: ContainerRecord, *, untracked: frozenset[str]) -> Judged | None:
+def exemption(container: ContainerRecord, view: NodeView) -> Judged | None:
     """The verdicts that no evidence can move: unsupported and exempt."""
     cause = unsupported(container.pod, container.kind)
+    if cause is None and view.unsupported:
+        cause = "unsupported-node"
     if cause is not None:
         return Judged("unsupported", cause=cause, since=container.started)
-    cause = exempt(container.pod, untracked=untracked)
+    cause = exempt(container.pod, untracked=view.untracked)
     return Judged("exempt", cause=cause, since=container.started) if cause is not None else None
 
 
@@ -151,7 +154,7 @@ class _Pair:
     def _opened_by(self) -> str:
         """What made the pair need protection: the latest of start, revision and relabelling."""
         if self.relabelled is not None and self.relabelled >= self.policy.changed[1]:
-            return f"labels:{self.relabelled!r}"
+            return f"labels:{self.container.pod.labels.id}:{self.container.pod.mode}"
         if self.policy.changed[0] > self.container.started[0]:
             return f"policy:{self.policy.uid}:{self.policy.generation}"
         return "start"
@@ -168,9 +171,9 @@ class _Pair:
             if unread and incarnation is not None:
                 return self._unknown(self._blindness(incarnation), predicted=None)
             return self._still_lost(predicted=None)
-        deadline = (
-            max(self.needed[1], self.view.began, self.view.phase_since[1]) + self.limits.grace
-        )
+        text = self.view.node.text
+        heard = text.since if text.up else self.view.began
+        deadline = max(self.needed[1], heard, self.view.phase_since[1]) + self.limits.grace
         if self._is_early(deadline):
             return self._pending(self._settled_by(deadline))
         if unread and incarnation is not None:
@@ -196,7 +199,7 @@ class _Pair:
         if self.policy.rules.unenforceable:
             return self._gap("rule-not-enforceable", predicted=None)
         learned = self.policy.learned(incarnation, self.view.node.clock)
-        if learned is not None and incarnation.rejected.get(self.policy.key, 0) > learned.position:
+        if self._is_rejected(incarnation):
             return self._gap("policy-rejected", predicted=False)
         predicted = self._predicted(incarnation, learned)
         if predicted is False:
@@ -204,6 +207,17 @@ class _Pair:
         if self._refuted(incarnation):
             return self._contradiction()
         return self._by_evidence(incarnation, learned, predicted=predicted)
+
+    def _is_rejected(self, incarnation: Incarnation) -> bool:
+        """Refused when it was added: an edit reaches only the containers of that moment."""
+        if self.policy.key not in incarnation.rejected:
+            return False
+        last = incarnation.policies[self.policy.key][-1]
+        evidence = incarnation.container(self.container.id)
+        if last.action != "modified" or evidence is None:
+            return True
+        by_policy = incarnation.basis(evidence, self.container.pod.key) == evidence.latest_write
+        return not (by_policy and last.position < evidence.latest_write)
 
     def _predicted(self, incarnation: Incarnation, learned: Learned | None) -> bool | None:
         if self.policy.name in self.surroundings.ambiguous:
@@ -224,33 +238,43 @@ class _Pair:
         self, incarnation: Incarnation, learned: Learned | None, *, predicted: bool | None
     ) -> Judged:
         evidence = incarnation.container(self.container.id)
-        found = self._find(incarnation, evidence, learned)
-        if found == "written" and predicted and learned is not None:
-            grade: Grade = "applied" if learned.certain else "inferred"
-            return self._covered(grade, evidence, predicted=predicted)
-        if (
-            found == "removed"
-            and evidence is not None
-            and self.policy.key in self.container.covered
-        ):
-            return Judged(
-                "lost",
-                cause="rules-removed",
-                since=self._instant(evidence.deleted),
-                predicted=predicted,
-                opening=f"removed:{evidence.deleted}",
-            )
+        found = read(self.container, self.policy, incarnation, learned)
+        if predicted and found in {"written", "resumed"}:
+            sure = found == "written" and learned is not None and learned.certain
+            return self._covered("applied" if sure else "inferred", evidence, predicted=predicted)
+        if predicted and found == "removed" and evidence is not None:
+            return self._removed(evidence, max(evidence.deleted, evidence.refused))
         deadline, reason = self._deadline(incarnation, evidence)
         if self._is_early(deadline):
-            recheck = self._settled_by(deadline)
-            if self.lost is None:
-                return self._pending(recheck, predicted=predicted)
-            if self._unread(incarnation, self.container.started[0]):
-                return self._unknown(self._blindness(incarnation), predicted=predicted)
-            return self._still_lost(predicted=predicted, recheck=recheck)
-        if found in {"written", "doubtful"} and predicted:
+            return self._waiting(incarnation, self._settled_by(deadline), predicted=predicted)
+        if predicted and found == "doubtful":
             return self._covered("inferred", evidence, predicted=predicted)
-        return self._silence(incarnation, evidence, predicted=predicted, reason=reason)
+        if predicted and found == "stopped" and evidence is not None and evidence.created:
+            return self._removed(evidence, evidence.removed)
+        return self._silence(incarnation, evidence, learned, predicted=predicted, reason=reason)
+
+    def _waiting(
+        self, incarnation: Incarnation, recheck: float, *, predicted: bool | None
+    ) -> Judged:
+        if self.lost is None:
+            return self._pending(recheck, predicted=predicted)
+        if self._unread(incarnation, self.container.started[0]):
+            return self._unknown(self._blindness(incarnation), predicted=predicted)
+        return self._still_lost(predicted=predicted, recheck=recheck)
+
+    def _removed(self, evidence: ContainerEvidence, position: int) -> Judged:
+        """The rules are gone although they are expected: lost if they had been there."""
+        if self.lost is not None:
+            return self._still_lost(predicted=True)
+        if not evidence.created and self.policy.key not in self.container.covered:
+            return self._gap("unexplained", predicted=True)
+        return Judged(
+            "lost",
+            cause="rules-removed",
+            since=self._instant(position),
+            predicted=True,
+            opening=f"removed:{position}",
+        )
 
     def _covered(
         self, grade: Grade, evidence: ContainerEvidence | None, *, predicted: bool | None
@@ -268,8 +292,10 @@ class _Pair:
         if identity != incarnation.identity or generation != self.policy.generation:
             return None
         evidence = incarnation.container(self.container.id)
-        if evidence is not None and max(evidence.deleted, evidence.removed) / 1e9 >= updated:
-            return None
+        if evidence is not None:
+            ended = max(evidence.deleted if self.policy.rules.enforced else 0, evidence.removed)
+            if ended / 1e9 >= updated:
+                return None
         return self._instant(int(updated * 1e9))
 
     def _refuted(self, incarnation: Incarnation) -> bool:
@@ -293,58 +319,6 @@ class _Pair:
             verdict, cause="contradicted", since=since, opening=f"contradicted:{refutation[2]!r}"
         )
 
-    def _find(
-        self, incarnation: Incarnation, evidence: ContainerEvidence | None, learned: Learned | None
-    ) -> Evidence:
-        """What the node's output shows of this container's rules for the current revision."""
-        if not self.policy.rules.enforced:
-            handled = learned is not None and bool(incarnation.pods.get(self.container.pod.key))
-            return (
-                "doubtful"
-                if handled or (evidence is not None and evidence.latest_write)
-                else "none"
-            )
-        if evidence is None or not evidence.latest_write:
-            return "none"
-        if learned is None:
-            return self._find_after_hole(incarnation, evidence, None)
-        if evidence.map_is_live:
-            basis = incarnation.basis(evidence, self.container.pod.key)
-            if learned.position < basis and self._follows_relabel(incarnation, basis):
-                return "written"
-            return (
-                "doubtful"
-                if learned.position < evidence.latest_write and self.relabelled is None
-                else "none"
-            )
-        if evidence.deleted > max(evidence.created, learned.position):
-            return "removed"
-        return self._find_after_hole(incarnation, evidence, learned)
-
-    def _find_after_hole(
-        self, incarnation: Incarnation, evidence: ContainerEvidence, learned: Learned | None
-    ) -> Evidence:
-        """An `Updating` after an outage without `Deleting`, for a container from before its end."""
-        last_hole = max((hole[1] for hole in incarnation.holes), default=None)
-        if last_hole is None or evidence.write_at < last_hole:
-            return "none"
-        if evidence.deleted > evidence.latest_write:
-            return "none"
-        knows = (
-            self.policy.changed[0] < last_hole
-            if learned is None
-            else learned.position < evidence.latest_write
-        )
-        had_map = evidence.map_is_live or self.container.started[0] < last_hole
-        return "resumed" if knows and had_map else "none"
-
-    def _follows_relabel(self, incarnation: Incarnation, basis: int) -> bool:
-        """After a change of labels or mode only a Pod-caused write brings what is new."""
-        if self.relabelled is None:
-            return True
-        seen = incarnation.pod_line_since(self.container.pod.key, self.relabelled - SLACK / 4)
-        return seen is not None and basis >= seen
-
     # --- silence --------------------------------------------------------------------------------
 
     def _deadline(
@@ -355,6 +329,8 @@ class _Pair:
         text = self.view.node.text
         if text.up:
             start = max(start, text.since)
+        if evidence is not None and evidence.removed:
+            start = max(start, self._instant(evidence.removed)[1])
         deadline = start + self.limits.grace
         if evidence is not None and evidence.latest_write:
             return deadline, None
@@ -372,11 +348,15 @@ class _Pair:
         self,
         incarnation: Incarnation,
         evidence: ContainerEvidence | None,
+        learned: Learned | None,
         *,
         predicted: bool | None,
         reason: str | None,
     ) -> Judged:
-        if self._unread(incarnation, min(self.container.started[0], self.policy.changed[0])):
+        since = self.container.started[0]
+        if learned is None:
+            since = min(since, self.policy.changed[0])
+        if self._unread(incarnation, since):
             return self._unknown(self._blindness(incarnation), predicted=predicted)
         if self.lost is not None:
             return self._still_lost(predicted=predicted)
@@ -428,9 +408,8 @@ class _Pair:
         )
 
     def _unknown(self, cause: str, *, predicted: bool | None) -> Judged:
-        return Judged(
-            "unknown", cause=cause, since=self.needed, predicted=predicted, opening=self.opening
-        )
+        since, opening = (self.needed, self.opening) if self.lost is None else self.lost[1:]
+        return Judged("unknown", cause=cause, since=since, predicted=predicted, opening=opening)
 
     def _instant(self, position: int) -> Interval:
-        return self.view.node.clock.instant(position, at=self.now)
+        return self.view.node.clock.instant(position)

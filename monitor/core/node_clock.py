@@ -38,9 +38,10 @@ class NodeClock:
         """The offset as an interval; None before the first line."""
         if self._upper is None:
             return None
-        if self._lower is None:
-            return (self._upper - UNCERTAINTY, self._upper)
-        return (min(self._upper, self._lower), self._upper)
+        lower = self._upper - UNCERTAINTY
+        if self._lower is not None:
+            lower = max(lower, min(self._lower, self._upper))
+        return (lower, self._upper)
 
     def instant(self, stamp: int, *, at: float | None = None) -> Interval:
         """A stamp of this node on our clock; not after `at`, when it was received."""

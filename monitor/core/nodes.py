@@ -127,7 +127,7 @@ class NodeState:
 
     def _rank(self, incarnation: Incarnation) -> tuple[float, float, int]:
         pod = self.daemon_pods.get(incarnation.pod_uid)
-        created = pod.created[0] if pod else 0.0
+        created = pod.created[0] if pod else incarnation.first_seen
         return (created, incarnation.first_seen, incarnation.restart)
 
     def latest(self) -> Incarnation | None:
@@ -287,6 +287,18 @@ class NodeState:
             incarnation.initialized = line.stamp
             incarnation.initialized_at = incarnation.running or (0.0, at)
         return incarnation.fold(line, at)
+
+    def is_beyond_reach(self) -> bool:
+        """Whether no daemon can protect it: Windows, or a node that is no machine."""
+        if self.node is None:
+            return False
+        labels = self.node.metadata.labels or {}
+        system = self.node.status.node_info
+        return (
+            labels.get("kubernetes.io/os") == "windows"
+            or (system is not None and system.operating_system == "windows")
+            or labels.get("type") == "virtual-kubelet"
+        )
 
     # --- the release --------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ def stand(
     if incarnation is None or view.phase != "ready" or incarnation.enforcer in {"", "SELinux"}:
         return False
     evidence = incarnation.container(container.id)
-    if evidence is None or not evidence.map_is_live:
+    if evidence is None or not evidence.map_is_live or evidence.raced_from:
         return False
     latest = _latest_line(
         keys,
@@ -70,7 +70,7 @@ def _latest_line(
             and learned.certain
             and policy.rules.enforced
             and policy.name not in surroundings.ambiguous
-            and incarnation.rejected.get(key, 0) <= learned.position
+            and key not in incarnation.rejected
             and predict(
                 policy,
                 learned=learned,

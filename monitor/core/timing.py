@@ -35,7 +35,7 @@ def note_delays(
     for key in fresh:
         written = judged[key].written
         needed = later(container.started, expectation.policies[key].changed)
-        if written is not None and view.phase_since[0] <= needed[1]:
+        if written is not None and view.phase_since[1] <= needed[1]:
             delays[key] = difference(written, needed)
     if not delays:
         return
@@ -63,6 +63,8 @@ def container_timing(
     if container.delay is not None:
         delays.append(container.delay)
     running = view.incarnation.running if view.incarnation else None
+    if container.recovering:
+        delays = []
     return ContainerTiming(
         container_id=container.id,
         node=container.node,

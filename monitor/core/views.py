@@ -52,6 +52,7 @@ class Views:
             phase=phase,
             phase_since=since,
             untracked=self._world.untracked(node),
+            unsupported=node.is_beyond_reach(),
             followed=incarnation is None
             or node.follows(incarnation, now=now, patience=self._limits.grace),
             behaviour=behaviour(release),

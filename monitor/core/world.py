@@ -6,7 +6,8 @@ from it was deleted while nobody looked.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, TypeAlias
+from weakref import WeakValueDictionary
 
 from monitor.core.blindness import Sources
 from monitor.core.containers import (
@@ -36,6 +37,8 @@ from monitor.core.nodes import DAEMON_LABEL, NodeState
 from monitor.core.policies import CONTAINER_KINDS, PolicyState, kind_of
 from monitor.core.semantics import parse
 
+LabelsKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+
 UNTRACKED: Final = frozenset({"kube-system", "kubearmor"})
 UNTRACKED_IN_MAP_SINCE: Final = (1, 6, 7)
 CONFIG_NAME: Final = "kubearmor-config"
@@ -56,7 +59,7 @@ class World:
         self.config: dict[str, str] = {}
         self.dirty: dict[str, None] = {}
         self.ended: list[tuple[ContainerRecord, Interval]] = []
-        self._labels: dict[tuple[str, tuple[tuple[str, str], ...]], Labels] = {}
+        self._labels: WeakValueDictionary[LabelsKey, Labels] = WeakValueDictionary()
         self._ambiguous: frozenset[str] | None = None
         self._objects: dict[Resource, dict[str, Object]] = {}
 
@@ -258,6 +261,10 @@ class World:
                 continue
             before = container.expected
             self._expect(container)
+            if key in container.delayed:
+                container.delayed = container.delayed - alone
+            if container.delays:
+                container.delays.pop(key, None)
             if key in before.members and key in container.covered:
                 kept = container.expected.members - alone
                 container.covered = self.expectation.common(container.covered, kept)
