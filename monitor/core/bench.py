@@ -81,9 +81,10 @@ class Bench:
     def _settle(
         self, container: ContainerRecord, view: NodeView, *, now: float
     ) -> Iterator[Announcement]:
-        if container.frozen is not None:
+        since = container.pod.deleting_since
+        if container.frozen is not None and since is not None and self._world.marked_at >= since:
             return
-        self._note_losses(container, view)
+        container.frozen = None
         spared = exemption(container, view)
         if spared is not None:
             standing, judged = NEVER, dict.fromkeys(container.expected.keys, spared)
@@ -114,20 +115,6 @@ class Bench:
         else:
             later_on = recheck if recheck > now else now + self._limits.grace
             self._deadlines.put(container.id, later_on)
-
-    def _note_losses(self, container: ContainerRecord, view: NodeView) -> None:
-        """When the incarnation that had written the rules ends, what it had written is void."""
-        if not container.covered or container.covered_by is None:
-            return
-        ending = view.node.ending(container.covered_by)
-        if ending is None:
-            return
-        cause, since = ending
-        opening = "daemon:{}:{}".format(*container.covered_by)
-        lost = dict.fromkeys(container.covered, (cause, since, opening))
-        container.lost_to = (container.lost_to or {}) | lost
-        container.covered = NEVER
-        container.timed, container.recovering = False, True
 
     def _standing_pairs(
         self, container: ContainerRecord, view: NodeView, surroundings: Surroundings
@@ -162,7 +149,11 @@ class Bench:
         view: NodeView,
         surroundings: Surroundings,
     ) -> bool:
-        if container.refuted or container.since_relabel or view.blind:
+        if (
+            container.since_relabel
+            or view.blind
+            or (container.effects is not None and container.effects.refuting)
+        ):
             return False
         return stand(
             container,
@@ -189,7 +180,7 @@ class Bench:
     ) -> dict[PolicyKey, Judged]:
         """The verdicts of the pairs that do not simply stand."""
         judged: dict[PolicyKey, Judged] = {}
-        alike = bool(standing) and not (container.uncovered or container.lost_to)
+        alike = bool(standing) and not container.uncovered
         for key in container.expected.keys:
             if key in standing:
                 continue
@@ -197,11 +188,13 @@ class Bench:
             if known is not None and known.since and known.since[0] >= container.started[1]:
                 judged[key] = known
                 continue
+            policy = self._world.policies[key]
             verdict = judge(
                 container,
-                self._world.policies[key],
+                policy,
                 view,
                 surroundings=surroundings,
+                namesakes=self._namesakes(container, policy),
                 limits=self._limits,
                 now=now,
             )
@@ -209,6 +202,18 @@ class Bench:
             if alike and self._is_awaited(container, view, key, verdict):
                 view.awaited[key] = verdict
         return judged
+
+    def _namesakes(
+        self, container: ContainerRecord, policy: PolicyState
+    ) -> tuple[PolicyState, ...]:
+        """The other expected policies of that name: an alert cannot tell them apart."""
+        if policy.name not in self._world.ambiguous_names():
+            return ()
+        return tuple(
+            self._world.policies[key]
+            for key in container.expected.keys
+            if key[2] == policy.name and key != policy.key
+        )
 
     def judge_whole(
         self, container: ContainerRecord, view: NodeView, *, now: float
@@ -235,7 +240,7 @@ class Bench:
         return (
             judged.verdict == "pending"
             and judged.since == policy.changed
-            and container.proven is None
+            and container.effects is None
             and incarnation is not None
             and policy.learned(incarnation, view.node.clock) is None
         )
@@ -278,16 +283,13 @@ class Bench:
             note_delays(container, view, judged, untimed, expectation=self._world.expectation)
         covered = standing if not fresh else standing.union(fresh)
         container.covered = self._world.expectation.common(container.expected.members, covered)
-        container.lost_to = {
-            key: (verdict.cause or "", verdict.since or container.started, verdict.opening)
-            for key, verdict in judged.items()
-            if verdict.verdict == "lost"
-        } or None
+        if any(v.verdict == "lost" and v.opening.startswith("daemon:") for v in judged.values()):
+            container.timed, container.recovering = False, True
         if container.covered and view.incarnation is not None:
             container.covered_by = view.incarnation.identity
-        if any(verdict.verdict in {"gap", "lost"} for verdict in judged.values()):
-            if view.incarnation is None or view.incarnation.lines:
-                container.gap_under = _identity(view)
+        heard = view.incarnation is None or view.incarnation.lines > 0
+        if heard and any(verdict.verdict in {"gap", "lost"} for verdict in judged.values()):
+            container.gap_under = _identity(view)
         if container.since_relabel:
             waiting = {k: at for k, at in container.since_relabel.items() if k not in covered}
             container.since_relabel = waiting or None

@@ -14,15 +14,20 @@ from monitor.core.evidence import PolicyKey
 from monitor.core.expectation import NOTHING, PolicySet
 from monitor.core.identity import digest
 from monitor.core.instants import second_of
-from monitor.core.kubernetes import ContainerState, ContainerStatus, Pod, PodStatus
+from monitor.core.kubernetes import (
+    ContainerState,
+    ContainerStatus,
+    Metadata,
+    Pod,
+    PodStatus,
+)
 from monitor.core.model import Interval, Verdict
 from monitor.core.selector import identities
 
 if TYPE_CHECKING:
+    from monitor.core.effects import Effects
     from monitor.core.judgement import Judged
 
-Proof: TypeAlias = tuple[tuple[str, int], int, float]  # incarnation, generation, node's time
-Lost: TypeAlias = tuple[str, Interval, str]  # cause, since, what opened it
 Kind: TypeAlias = Literal["container", "init", "sidecar", "ephemeral"]
 
 POLICY_ANNOTATION: Final = "kubearmor-policy"
@@ -54,7 +59,7 @@ class PodState:
         "beyond_reach",
         "containers",
         "created",
-        "deleting",
+        "deleting_since",
         "key",
         "labels",
         "mode",
@@ -62,23 +67,28 @@ class PodState:
         "scheduled",
         "statuses",
         "uid",
+        "version",
     )
 
-    def __init__(self, pod: Pod, *, labels: Labels) -> None:
+    def __init__(self, pod: Pod, *, labels: Labels, at: float) -> None:
         metadata = pod.metadata
         self.uid = metadata.uid
+        self.version = 0
         self.key = (intern(metadata.namespace), intern(metadata.name))
         self.created = second_of(metadata.creation_timestamp)
         self.beyond_reach = _beyond_reach(pod)
         self.containers: tuple[ContainerRecord, ...] = ()
-        self.take(pod, labels=labels)
+        self.deleting_since: float | None = None
+        self.take(pod, labels=labels, at=at)
 
-    def take(self, pod: Pod, *, labels: Labels) -> None:
+    def take(self, pod: Pod, *, labels: Labels, at: float) -> None:
         """Note its present state."""
+        self.version = version_of(pod.metadata)
         self.labels = labels
         self.mode = mode(pod)
         self.node = intern(pod.spec.node_name)
-        self.deleting = pod.metadata.deletion_timestamp is not None
+        deleting = pod.metadata.deletion_timestamp is not None
+        self.deleting_since = (self.deleting_since or at) if deleting else None
         self.scheduled = _scheduled(pod.status)
         self.statuses = _fingerprint(pod.status)
 
@@ -91,6 +101,10 @@ class PodState:
             and self.node == pod.spec.node_name
             and self.mode == mode(pod)
         )
+
+    @property
+    def deleting(self) -> bool:
+        return self.deleting_since is not None
 
     @property
     def namespace(self) -> str:
@@ -132,7 +146,7 @@ class ContainerRecord:
     """One container incarnation and what was decided of it so far.
 
     `covered` are the policies that were in force at the last judgement, by the daemon incarnation
-    `covered_by`; `lost_to` what ended that for those that were and are not any more; `residual` the
+    `covered_by`; `residual` the
     policies that are expected no longer and may still be in force; `since_relabel` when a change of
     the Pod made a policy expected.
     """
@@ -144,6 +158,7 @@ class ContainerRecord:
         "delay",
         "delayed",
         "delays",
+        "effects",
         "expected",
         "exposed_since",
         "exposure",
@@ -151,12 +166,9 @@ class ContainerRecord:
         "gap_under",
         "id",
         "kind",
-        "lost_to",
         "name",
         "pod",
-        "proven",
         "recovering",
-        "refuted",
         "residual",
         "since_relabel",
         "started",
@@ -177,9 +189,7 @@ class ContainerRecord:
         self.covered = NEVER
         self.covered_by: tuple[str, int] | None = None
         self.gap_under: tuple[str, int] | None = None
-        self.lost_to: dict[PolicyKey, Lost] | None = None
-        self.proven: dict[PolicyKey, Proof] | None = None
-        self.refuted: dict[PolicyKey, Proof] | None = None
+        self.effects: Effects | None = None
         self.residual: dict[PolicyKey, float] | None = None
         self.since_relabel: dict[PolicyKey, float] | None = None
         self.delay: Interval | None = None
@@ -200,6 +210,14 @@ class ContainerRecord:
 
 
 NO_TIME: Final[Interval] = (0.0, 0.0)
+
+
+def version_of(metadata: Metadata) -> int:
+    """The resource version as a number, by which an event that comes again is told; 0 for none.
+
+    The API server promises that the versions of one object can be compared as integers.
+    """
+    return int(metadata.resource_version) if metadata.resource_version.isdecimal() else 0
 
 
 def bare(container_id: str) -> str:

@@ -11,9 +11,9 @@ from typing import Final
 from msgspec import Struct
 
 from monitor.core import facts
-from monitor.core.alerts import contradicted_by, proven_by
 from monitor.core.bench import Bench
 from monitor.core.deadlines import Deadlines
+from monitor.core.effects import effect_of
 from monitor.core.evidence import SHORT_ID, Incarnation
 from monitor.core.gaps import Ledger
 from monitor.core.judgement import Limits
@@ -91,6 +91,7 @@ class Coverage:
     def observe(self, observation: Observation, now: float) -> Sequence[Announcement]:
         """Take one observation; return what it decides, in the order to be published."""
         self._now = max(self._now, now)
+        self._world.marked_at = now
         kind = type(observation)
         self._observed[kind] = self._observed.get(kind, 0) + 1
         if isinstance(observation, DaemonLine):
@@ -101,10 +102,8 @@ class Coverage:
         elif isinstance(observation, Listed):
             self._world.sources.get(f"kubernetes/{observation.resource}").last_event = now
             self._world.list(observation.resource, observation.items, at=now)
-        elif isinstance(observation, Alert):
-            self._alert(observation, at=now)
-        elif isinstance(observation, Log):
-            self._log(observation, at=now)
+        elif isinstance(observation, Alert | Log):
+            self._report(observation, at=now)
         elif isinstance(observation, SourceUp | SourceDown):
             self._source(observation, at=now)
         return self._decide()
@@ -112,6 +111,7 @@ class Coverage:
     def tick(self, now: float) -> Sequence[Announcement]:
         """Let time pass; afterwards `next_deadline()` is later than `now`."""
         self._now = max(self._now, now)
+        self._world.marked_at = self._now
         for subject in self._deadlines.due(self._now):
             self._mark(subject)
         return self._decide()
@@ -215,7 +215,6 @@ class Coverage:
         policy = self._world.policies.get((fact.kind, fact.namespace, fact.name))
         if policy is None or policy.kind not in CONTAINER_KINDS:
             return
-        node.clock.caused(by=policy.events[0].at, stamp=line.stamp)
         learned = policy.learned(incarnation, node.clock)
         if learned is None or not learned.certain or learned.position != line.stamp:
             return
@@ -232,33 +231,22 @@ class Coverage:
 
     # --- alerts and logs ------------------------------------------------------------------------
 
-    def _alert(self, alert: Alert, *, at: float) -> None:
-        self._world.sources.get(_feed("alerts", alert.via)).last_event = at
-        container = self._world.containers.get(alert.container_id)
-        if container is None:
-            return
-        incarnation = self._world.node(container.node).current()
-        if incarnation is None:
-            return
-        if alert.release:
-            incarnation.alert_release = alert.release
-        if proven_by(
-            alert, container=container, policies=self._world.policies, incarnation=incarnation
-        ):
-            self._world.dirty[container.id] = None
+    def _report(self, report: Alert | Log, *, at: float) -> None:
+        feed = "alerts" if isinstance(report, Alert) else "logs"
+        name = f"{feed}/{report.via.removeprefix('daemon:')}"
+        self._world.sources.get(name).last_event = at
+        if isinstance(report, Alert) and report.release:
+            self._release_of(report)
+        effect = effect_of(report)
+        if effect is not None:
+            self._world.report_effect(report.container_id, effect, report.updated)
 
-    def _log(self, log: Log, *, at: float) -> None:
-        self._world.sources.get(_feed("logs", log.via)).last_event = at
-        container = self._world.containers.get(log.container_id)
-        if container is None or log.result != "Passed":
-            return
-        incarnation = self._world.node(container.node).current()
-        if incarnation is None:
-            return
-        if contradicted_by(
-            log, container=container, policies=self._world.policies, incarnation=incarnation
-        ):
-            self._world.dirty[container.id] = None
+    def _release_of(self, alert: Alert) -> None:
+        container = self._world.containers.get(alert.container_id)
+        incarnation = self._world.node(container.node).current() if container else None
+        if incarnation is not None and incarnation.alert_release != alert.release:
+            incarnation.alert_release = alert.release
+            incarnation.knowledge += 1
 
     # --- out ------------------------------------------------------------------------------------
 
@@ -294,7 +282,3 @@ class Coverage:
                 unrecognised=dict(self._unrecognised),
             ),
         )
-
-
-def _feed(feed: str, via: str) -> str:
-    return f"{feed}/{via.removeprefix('daemon:')}"

@@ -96,6 +96,7 @@ class Incarnation:
         self.last_position = 0
         self.last_at = 0.0
         self.opened = False
+        self.terminated = False
         self.holes: list[tuple[float, float]] = []
         self.initialized = 0
         self.initialized_at: Interval | None = None
@@ -120,10 +121,12 @@ class Incarnation:
         ] = {}
 
     def end(self, instant: Interval) -> None:
-        """It is over, unless it was already: what it had applied is void and forgotten."""
-        if self.ended is not None:
-            return
-        self.ended = instant
+        """It is over; the earliest end that anything shows counts."""
+        if self.ended is None or instant[1] < self.ended[1]:
+            self.ended = instant
+
+    def forget(self) -> None:
+        """Let go of what it had applied: too long ago to matter."""
         self.containers = {}
         self.pods = {}
         self.latest_lines = {}

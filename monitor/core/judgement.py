@@ -11,7 +11,8 @@ exempt, causes that concern the whole node, evidence. A silence is a gap only if
 could have shown the proof was read since the change; else it is unknown.
 """
 
-from typing import Final
+from functools import cached_property
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -24,11 +25,14 @@ from monitor.core.nodes import NodeState, Phase
 from monitor.core.policies import SLACK, Learned, PolicyState
 from monitor.core.prediction import predict
 from monitor.core.reading import read
-from monitor.core.semantics import Behaviour
+from monitor.core.semantics import Behaviour, behaviour
 
 QUEUE_IS_MOVING: Final = 10.0
 CLOSE_CALL: Final = 1.0
 POLICY_RESOURCES: Final = {kind: resource for resource, kind in POLICY_KINDS.items()}
+
+
+Lost: TypeAlias = tuple[str, Interval, str]  # cause, since, what opened it
 
 
 class Limits(Struct, frozen=True):
@@ -97,6 +101,7 @@ def judge(
     view: NodeView,
     *,
     surroundings: Surroundings,
+    namesakes: tuple[PolicyState, ...],
     limits: Limits,
     now: float,
 ) -> Judged:
@@ -106,6 +111,7 @@ def judge(
         policy=policy,
         view=view,
         surroundings=surroundings,
+        namesakes=namesakes,
         limits=limits,
         now=now,
     ).judge()
@@ -121,6 +127,7 @@ class _Pair:
         policy: PolicyState,
         view: NodeView,
         surroundings: Surroundings,
+        namesakes: tuple[PolicyState, ...],
         limits: Limits,
         now: float,
     ) -> None:
@@ -132,7 +139,7 @@ class _Pair:
         self.now = now
         relabelled = (container.since_relabel or {}).get(policy.key)
         self.relabelled = relabelled
-        self.lost = (container.lost_to or {}).get(policy.key)
+        self.namesakes = namesakes
         self.opening = self._opened_by()
         needed = later(container.started, policy.changed)
         self.needed = later(needed, (relabelled, relabelled)) if relabelled is not None else needed
@@ -144,9 +151,10 @@ class _Pair:
         incarnation = self.view.incarnation
         if incarnation is None or self.view.phase not in {"ready", "starting"}:
             return self._without_daemon()
-        proof = self._proven(incarnation)
-        if proof is not None and not self._refuted(incarnation):
-            return Judged("covered", grade="proven", since=proof, predicted=True, written=proof)
+        proof = self._proof(incarnation)
+        if proof is not None and self._refutation(incarnation) is None:
+            seen = self._instant(int(proof * 1e9))
+            return Judged("covered", grade="proven", since=seen, predicted=True, written=seen)
         if self.view.phase == "starting":
             return self._without_daemon()
         return self._with_daemon(incarnation)
@@ -204,8 +212,9 @@ class _Pair:
         predicted = self._predicted(incarnation, learned)
         if predicted is False:
             return self._gap("namespace-newer-than-policy", predicted=False)
-        if self._refuted(incarnation):
-            return self._contradiction()
+        refutation = self._refutation(incarnation)
+        if refutation is not None:
+            return self._contradiction(incarnation, refutation)
         return self._by_evidence(incarnation, learned, predicted=predicted)
 
     def _is_rejected(self, incarnation: Incarnation) -> bool:
@@ -219,13 +228,18 @@ class _Pair:
         by_policy = incarnation.basis(evidence, self.container.pod.key) == evidence.latest_write
         return not (by_policy and last.position < evidence.latest_write)
 
+    def _behaviour(self, incarnation: Incarnation) -> Behaviour | None:
+        if incarnation is self.view.incarnation:
+            return self.view.behaviour
+        return behaviour(self.view.node.release(incarnation))
+
     def _predicted(self, incarnation: Incarnation, learned: Learned | None) -> bool | None:
         if self.policy.name in self.surroundings.ambiguous:
             return None
         return predict(
             self.policy,
             learned=learned,
-            behaviour=self.view.behaviour,
+            behaviour=self._behaviour(incarnation),
             incarnation=incarnation,
             clock=self.view.node.clock,
             namespace=self.container.pod.namespace,
@@ -284,40 +298,87 @@ class _Pair:
         )
         return Judged("covered", grade=grade, since=written, predicted=predicted, written=written)
 
-    def _proven(self, incarnation: Incarnation) -> Interval | None:
-        proof = (self.container.proven or {}).get(self.policy.key)
-        if proof is None:
+    def _proof(self, incarnation: Incarnation) -> float | None:
+        """When an effect of this revision was last reported in that incarnation (node's clock)."""
+        effects = self.container.effects
+        if effects is None:
             return None
-        identity, generation, updated = proof
-        if identity != incarnation.identity or generation != self.policy.generation:
+        rules = self.policy.rules
+        proof = effects.latest_proof(self.policy.name, rules)
+        if proof is None or not self._belongs(proof, incarnation):
             return None
-        evidence = incarnation.container(self.container.id)
-        if evidence is not None:
-            ended = max(evidence.deleted if self.policy.rules.enforced else 0, evidence.removed)
-            if ended / 1e9 >= updated:
+        for namesake in self.namesakes:
+            if effects.latest_proof(namesake.name, namesake.rules) is not None:
                 return None
-        return self._instant(int(updated * 1e9))
-
-    def _refuted(self, incarnation: Incarnation) -> bool:
-        """Whether what the policy forbids was done, surely after the last write and proof."""
-        refutation = (self.container.refuted or {}).get(self.policy.key)
-        if refutation is None or refutation[:2] != (incarnation.identity, self.policy.generation):
-            return False
         evidence = incarnation.container(self.container.id)
-        written = evidence.latest_write / 1e9 if evidence is not None else 0.0
-        proof = (self.container.proven or {}).get(self.policy.key)
-        latest = max(written, proof[2] if proof is not None else 0.0)
-        return bool(written) and refutation[2] > latest + CLOSE_CALL
+        if evidence is None:
+            return proof
+        voided = max(evidence.deleted if rules.enforced else 0, evidence.removed)
+        return proof if voided / 1e9 < proof else None
 
-    def _contradiction(self) -> Judged:
-        refutation = (self.container.refuted or {})[self.policy.key]
-        since = self._instant(int(refutation[2] * 1e9))
-        verdict: Verdict = (
-            "lost" if self.policy.key in self.container.covered or self.lost else "gap"
-        )
+    def _belongs(self, updated: float, incarnation: Incarnation) -> bool:
+        """Whether something reported then is about this revision under that incarnation."""
+        stamp = int(updated * 1e9)
+        instant = self._instant(stamp)
+        if incarnation.running is not None and instant[1] < incarnation.running[0] - CLOSE_CALL:
+            return False
+        if incarnation.ended is not None and instant[0] > incarnation.ended[1]:
+            return False
+        learned = self.policy.learned(incarnation, self.view.node.clock)
+        if learned is not None:
+            return stamp >= learned.position
+        return instant[1] >= self.policy.changed[0]
+
+    def _refutation(self, incarnation: Incarnation) -> float | None:
+        """When what the policy forbids was done, surely after the last write and proof."""
+        effects = self.container.effects
+        if effects is None or not effects.refuting:
+            return None
+        refutation = effects.latest_refutation(self.policy.name, self.policy.rules)
+        evidence = incarnation.container(self.container.id)
+        if refutation is None or evidence is None or not evidence.latest_write:
+            return None
+        if not self._belongs(refutation, incarnation):
+            return None
+        latest = max(evidence.latest_write / 1e9, self._proof(incarnation) or 0.0)
+        return refutation if refutation > latest + CLOSE_CALL else None
+
+    def _contradiction(self, incarnation: Incarnation, refutation: float) -> Judged:
+        was_there = self._was_covered_by(incarnation) or self.lost is not None
         return Judged(
-            verdict, cause="contradicted", since=since, opening=f"contradicted:{refutation[2]!r}"
+            "lost" if was_there else "gap",
+            cause="contradicted",
+            since=self._instant(int(refutation * 1e9)),
+            opening=f"contradicted:{refutation!r}",
         )
+
+    # --- what was -------------------------------------------------------------------------------
+
+    @cached_property
+    def lost(self) -> Lost | None:
+        """To which end of an incarnation a pair that was covered was lost."""
+        for incarnation in self.view.node.past():
+            ended = incarnation.ended
+            if ended is None or ended[1] < self.container.started[0]:
+                return None
+            if self._was_covered_by(incarnation):
+                ending = self.view.node.ending(incarnation.identity)
+                assert ending is not None
+                opening = "daemon:{}:{}".format(*incarnation.identity)
+                return (*ending, opening)
+        return None
+
+    def _was_covered_by(self, incarnation: Incarnation) -> bool:
+        """Whether an incarnation had the pair in force with its last word about it."""
+        if self._proof(incarnation) is not None:
+            return True
+        learned = self.policy.learned(incarnation, self.view.node.clock)
+        if not self._predicted(incarnation, learned):
+            return False
+        found = read(self.container, self.policy, incarnation, learned)
+        if found == "doubtful":
+            return not self.policy.rules.enforced
+        return found in {"written", "resumed"}
 
     # --- silence --------------------------------------------------------------------------------
 

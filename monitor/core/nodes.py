@@ -19,6 +19,7 @@ Phase: TypeAlias = Literal["ready", "starting", "down", "replaced", "absent"]
 
 DAEMON_LABEL: Final = ("kubearmor-app", "kubearmor")
 DAEMON_CONTAINER: Final = "kubearmor"
+ENDED_READ: Final = 2
 ENDED_KEPT: Final = 4
 ALWAYS: Final[Interval] = (0.0, 0.0)
 
@@ -110,7 +111,10 @@ class NodeState:
     def _forget_old(self) -> None:
         """Let go of incarnations that nothing can refer to any more."""
         gone = [i for i in self.incarnations.values() if i.ended is not None]
-        for incarnation in sorted(gone, key=self._rank)[:-ENDED_KEPT]:
+        gone.sort(key=self._rank)
+        for incarnation in gone[:-ENDED_READ]:
+            incarnation.forget()
+        for incarnation in gone[:-ENDED_KEPT]:
             del self.incarnations[incarnation.identity]
             if all(i.pod_uid != incarnation.pod_uid for i in self.incarnations.values()):
                 self.daemon_pods.pop(incarnation.pod_uid, None)
@@ -172,6 +176,11 @@ class NodeState:
             else False
         )
         return younger or (pod is not None and pod.deleting)
+
+    def past(self) -> list[Incarnation]:
+        """The incarnations that ended, the latest first."""
+        ended = [i for i in self.incarnations.values() if i.ended is not None]
+        return sorted(ended, key=self._rank, reverse=True)
 
     def ending(self, identity: tuple[str, int]) -> tuple[str, Interval] | None:
         """Why and when that incarnation ended; None while it runs."""
@@ -251,7 +260,7 @@ class NodeState:
         elif self.unresolved is not None:
             self._admit_hole(self.unresolved)
         self.clock.compare(line.stamp, at=at)
-        if incarnation.ended is not None:
+        if incarnation.terminated:
             incarnation.last_position = line.stamp
             return None
         return incarnation, self._fold(incarnation, line, at=at)
@@ -279,6 +288,7 @@ class NodeState:
                 incarnation.knowledge += 1
             elif fact.phase in {"terminating", "terminated"}:
                 incarnation.end(self.clock.instant(line.stamp, at=at))
+                incarnation.terminated = True
         elif (
             isinstance(fact, facts.PodSeen)
             and not incarnation.opened

@@ -99,8 +99,10 @@ def _after_hole(
         return "none"
     if evidence.deleted > evidence.latest_write:
         return "none"
-    had_map = evidence.map_is_live or container.started[0] < last_hole
-    return "resumed" if had_map else "none"
+    if evidence.map_is_live:
+        return "resumed"
+    announced = evidence.registered > 0 or incarnation.container_source == "started"
+    return "resumed" if announced and container.started[0] < last_hole else "none"
 
 
 def _follows_relabel(

@@ -11,6 +11,7 @@ from monitor.core.gaps import Ledger
 from monitor.core.judgement import Judged, NodeView
 from monitor.core.model import (
     ContainerCoverage,
+    Interval,
     NodeCoverage,
     PairState,
     Report,
@@ -96,8 +97,7 @@ class Reporter:
         for policy in self._world.lingering(container):
             yield excess_state(policy)
 
-    @staticmethod
-    def _node(view: NodeView) -> NodeCoverage:
+    def _node(self, view: NodeView) -> NodeCoverage:
         node, incarnation = view.node, view.incarnation
         verdict, cause = _node_verdict(view)
         daemon = None
@@ -112,10 +112,26 @@ class Reporter:
             daemon=daemon,
             release=view.release,
             enforcer=incarnation.enforcer if incarnation else None,
-            clock_offset_seconds=node.clock.offset,
+            clock_offset_seconds=self._offset(view),
             verdict=verdict,
             cause=cause,
         )
+
+    def _offset(self, view: NodeView) -> Interval | None:
+        """The node's clock offset, its lower bound raised by causality.
+
+        A line about a policy's revision is at most a second older than our sight of the change.
+        """
+        offset = view.node.clock.offset
+        if offset is None or view.incarnation is None:
+            return offset
+        lower, upper = offset
+        for key in view.incarnation.policies:
+            policy = self._world.policies.get(key)
+            learned = policy and policy.learned(view.incarnation, view.node.clock)
+            if policy and learned and learned.certain:
+                lower = max(lower, policy.changed[1] - 1.0 - learned.position / 1e9)
+        return (min(lower, upper), upper)
 
     # --- numbers --------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ def note_delays(
 
     Rewrites after a daemon's restart are its recovery, not the policy's delay.
     """
-    if container.lost_to or view.phase != "ready":
+    if container.recovering or view.phase != "ready":
         return
     delays: dict[PolicyKey, Interval] = {}
     for key in fresh:

@@ -18,7 +18,9 @@ from monitor.core.containers import (
     is_running,
     mode,
     statuses,
+    version_of,
 )
+from monitor.core.effects import Effect, Effects
 from monitor.core.evidence import SHORT_ID, PolicyKey
 from monitor.core.expectation import Expectation
 from monitor.core.instants import second_of
@@ -37,6 +39,7 @@ from monitor.core.nodes import DAEMON_LABEL, NodeState
 from monitor.core.policies import CONTAINER_KINDS, PolicyState, kind_of
 from monitor.core.semantics import parse
 
+STRANGERS_KEPT: Final = 10_000
 LabelsKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
 UNTRACKED: Final = frozenset({"kube-system", "kubearmor"})
@@ -58,6 +61,8 @@ class World:
         self.deleted_policies: dict[PolicyKey, PolicyState] = {}
         self.config: dict[str, str] = {}
         self.dirty: dict[str, None] = {}
+        self.marked_at = started
+        self._early_effects: dict[str, Effects] = {}
         self.ended: list[tuple[ContainerRecord, Interval]] = []
         self._labels: WeakValueDictionary[LabelsKey, Labels] = WeakValueDictionary()
         self._ambiguous: frozenset[str] | None = None
@@ -88,17 +93,10 @@ class World:
         """Take one event about one object."""
         deleted = event == "DELETED"
         if isinstance(item, Pod):
-            self._pod(item, at=at, deleted=deleted)
+            self._pod(item, at=at, deleted=deleted, listed=listed)
             return
-        known = self._objects.setdefault(resource, {})
-        uid = item.metadata.uid
-        if deleted:
-            if known.pop(uid, None) is None:
-                return
-        elif known.get(uid) == item:
+        if not self._is_news(resource, item, deleted=deleted, listed=listed):
             return
-        else:
-            known[uid] = item
         if isinstance(item, Policy):
             self._policy(resource, item, at=at, deleted=deleted, listed=listed)
         elif isinstance(item, Namespace):
@@ -108,10 +106,28 @@ class World:
         elif isinstance(item, ConfigMap):
             self._configuration(item, deleted=deleted)
 
+    def _is_news(self, resource: Resource, item: Object, *, deleted: bool, listed: bool) -> bool:
+        """Keep an object's latest state; whether it is another than the one known.
+
+        An event that comes again is older than what is known; a list is right whatever its version.
+        """
+        known = self._objects.setdefault(resource, {})
+        uid = item.metadata.uid
+        former = known.get(uid)
+        if former is not None and not listed:
+            if 0 < version_of(item.metadata) < version_of(former.metadata):
+                return False
+        if deleted:
+            return known.pop(uid, None) is not None
+        known[uid] = item
+        return former != item
+
     # --- Pods and containers --------------------------------------------------------------------
 
-    def _pod(self, pod: Pod, *, at: float, deleted: bool) -> None:
+    def _pod(self, pod: Pod, *, at: float, deleted: bool, listed: bool) -> None:
         state = self.pods.get(pod.metadata.uid)
+        if state is not None and not listed and 0 < version_of(pod.metadata) < state.version:
+            return
         if deleted:
             if state is not None:
                 self._delete_pod(state, at=at)
@@ -124,12 +140,12 @@ class World:
             self.mark_node(node)
         labels = self._labels_of(pod)
         if state is None:
-            state = self.pods[pod.metadata.uid] = PodState(pod, labels=labels)
+            state = self.pods[pod.metadata.uid] = PodState(pod, labels=labels, at=at)
             self.pods_by_key[state.key] = state
         else:
             switched = mode(pod) != state.mode
             relabelled = labels is not state.labels
-            state.take(pod, labels=labels)
+            state.take(pod, labels=labels, at=at)
             if switched or relabelled:
                 self._reconsider(state, at=at, switched=switched)
         self._containers(state, pod, at=at)
@@ -186,7 +202,21 @@ class World:
         container.pod.containers = (*container.pod.containers, container)
         self.containers[container.id] = container
         self.node(container.node).containers[container.id[:SHORT_ID]] = container
+        container.effects = self._early_effects.pop(container.id, None)
         self._expect(container)
+
+    def report_effect(self, container_id: str, effect: Effect, updated: float) -> None:
+        """Keep what a feed reports of a container, also of one that is not known yet."""
+        container = self.containers.get(container_id)
+        if container is not None:
+            container.effects = container.effects or Effects()
+            if container.effects.note(effect, updated):
+                self.dirty[container_id] = None
+            return
+        early = self._early_effects.setdefault(container_id, Effects())
+        early.note(effect, updated)
+        if len(self._early_effects) > STRANGERS_KEPT:
+            del self._early_effects[next(iter(self._early_effects))]
 
     def _end(self, container: ContainerRecord, instant: Interval) -> None:
         pod = container.pod

@@ -1,0 +1,100 @@
+"""What alerts and logs report of a container: which rules took effect, which did not.
+
+An alert names one policy, without kind and namespace, and the name is user space's guess: it
+proves those policies of that name that select the container and have a rule for what happened
+(dossier 4.3, 4.4). A log of an action that passed refutes a policy that forbids exactly that.
+
+Only facts are kept here, by what they are about, the latest of each. Which policy, which revision
+and which incarnation they concern is asked of them later, so it does not matter when they arrive.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from monitor.core.model import Alert, Log
+from monitor.core.rules import Rules
+
+ENFORCERS: Final = ("BPFLSM", "AppArmor", "PRESET-")
+KINDS_KEPT: Final = 64
+
+
+class Effect(Struct, frozen=True, gc=False):
+    """`policy` is empty for a log; `action` is the rule's, empty for what simply passed."""
+
+    policy: str
+    operation: str
+    resource: str
+    action: str
+    happened: bool
+
+
+class Effects:
+    """The latest time, on the node's clock, of each effect reported of one container."""
+
+    __slots__ = ("_latest", "refuting")
+
+    def __init__(self) -> None:
+        self._latest: dict[Effect, float] = {}
+        self.refuting = False
+
+    def note(self, effect: Effect, updated: float) -> bool:
+        """Keep an effect; return whether it is later than what was known."""
+        known = self._latest.pop(effect, 0.0)
+        self._latest[effect] = max(known, updated)
+        self.refuting = self.refuting or not effect.happened
+        if len(self._latest) > KINDS_KEPT:
+            del self._latest[next(iter(self._latest))]
+        return updated > known
+
+    def latest_proof(self, name: str, rules: Rules) -> float | None:
+        """When a rule of a policy of that name was last reported to have taken effect."""
+        return max(
+            (
+                updated
+                for effect, updated in self._latest.items()
+                if effect.happened
+                and effect.policy == name
+                and rules.concern(
+                    operation=effect.operation, resource=effect.resource, action=effect.action
+                )
+            ),
+            default=None,
+        )
+
+    def latest_refutation(self, name: str, rules: Rules) -> float | None:
+        """When what such a policy forbids was last reported to have been done all the same."""
+        return max(
+            (
+                updated
+                for effect, updated in self._latest.items()
+                if not effect.happened and _refutes(effect, name, rules)
+            ),
+            default=None,
+        )
+
+
+def _refutes(effect: Effect, name: str, rules: Rules) -> bool:
+    if effect.policy:
+        return effect.policy == name and rules.concern(
+            operation=effect.operation, resource=effect.resource, action=effect.action
+        )
+    return rules.forbid(operation=effect.operation, resource=effect.resource)
+
+
+def effect_of(report: Alert | Log) -> Effect | None:
+    """What an alert or a log says about rules; None for nothing."""
+    if isinstance(report, Log):
+        if report.result != "Passed":
+            return None
+        return Effect("", report.operation, report.resource, "", happened=False)
+    if report.action == "Audit (Block)" and report.result == "Passed":
+        return Effect(report.policy, report.operation, report.resource, "Block", happened=False)
+    if report.type != "MatchedPolicy" or not report.policy:
+        return None
+    blocked = report.result != "Passed" and report.enforcer.startswith(ENFORCERS)
+    if report.action == "Block" and blocked:
+        return Effect(report.policy, report.operation, report.resource, "Block", happened=True)
+    if report.action == "Audit":
+        return Effect(report.policy, report.operation, report.resource, "Audit", happened=True)
+    return None
