@@ -287,8 +287,8 @@ class Bench:
             container.timed, container.recovering = False, True
         if container.covered and view.incarnation is not None:
             container.covered_by = view.incarnation.identity
-        heard = view.incarnation is None or view.incarnation.lines > 0
-        if heard and any(verdict.verdict in {"gap", "lost"} for verdict in judged.values()):
+        sure = view.incarnation is None or (view.phase == "ready" and view.followed)
+        if sure and any(verdict.verdict in {"gap", "lost"} for verdict in judged.values()):
             container.gap_under = _identity(view)
         if container.since_relabel:
             waiting = {k: at for k, at in container.since_relabel.items() if k not in covered}

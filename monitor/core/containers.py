@@ -220,6 +220,11 @@ def version_of(metadata: Metadata) -> int:
     return int(metadata.resource_version) if metadata.resource_version.isdecimal() else 0
 
 
+def is_older(one: Metadata, other: Metadata) -> bool:
+    """Whether one state of an object surely came before another."""
+    return 0 < version_of(one) < version_of(other)
+
+
 def bare(container_id: str) -> str:
     """A container id without the runtime's prefix."""
     return container_id.rpartition("://")[2]

@@ -222,7 +222,9 @@ class Coverage:
         waiting = [
             container.id
             for container in node.containers.values()
-            if policy.key in container.expected.members and policy.key not in container.covered
+            if policy.key in container.expected.members
+            and policy.key not in container.covered
+            and container.verdict not in {"exempt", "unsupported"}
         ]
         self._announced.append(self._propagation.learned(policy, node, known, waiting=waiting))
         complete = everywhere(policy, self._world.nodes.values())

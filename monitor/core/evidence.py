@@ -72,7 +72,12 @@ class ContainerEvidence:
     @property
     def map_is_live(self) -> bool:
         """Whether the last word about its rule map is that it exists."""
-        return self.created > max(self.deleted, self.removed, self.refused)
+        return self.created > max(self.deleted, self.refused)
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether the runtime has reported its end, and no start since."""
+        return self.removed > max(self.created, self.registered)
 
     @property
     def refused(self) -> int:

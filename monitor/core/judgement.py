@@ -24,7 +24,7 @@ from monitor.core.model import Grade, Interval, Verdict
 from monitor.core.nodes import NodeState, Phase
 from monitor.core.policies import SLACK, Learned, PolicyState
 from monitor.core.prediction import predict
-from monitor.core.reading import read
+from monitor.core.reading import Reading, read
 from monitor.core.semantics import Behaviour, behaviour
 
 QUEUE_IS_MOVING: Final = 10.0
@@ -228,6 +228,9 @@ class _Pair:
         by_policy = incarnation.basis(evidence, self.container.pod.key) == evidence.latest_write
         return not (by_policy and last.position < evidence.latest_write)
 
+    def _read(self, incarnation: Incarnation, learned: Learned | None) -> Reading:
+        return read(self.container, self.policy, incarnation, learned, clock=self.view.node.clock)
+
     def _behaviour(self, incarnation: Incarnation) -> Behaviour | None:
         if incarnation is self.view.incarnation:
             return self.view.behaviour
@@ -252,7 +255,7 @@ class _Pair:
         self, incarnation: Incarnation, learned: Learned | None, *, predicted: bool | None
     ) -> Judged:
         evidence = incarnation.container(self.container.id)
-        found = read(self.container, self.policy, incarnation, learned)
+        found = self._read(incarnation, learned)
         if predicted and found in {"written", "resumed"}:
             sure = found == "written" and learned is not None and learned.certain
             return self._covered("applied" if sure else "inferred", evidence, predicted=predicted)
@@ -375,7 +378,7 @@ class _Pair:
         learned = self.policy.learned(incarnation, self.view.node.clock)
         if not self._predicted(incarnation, learned):
             return False
-        found = read(self.container, self.policy, incarnation, learned)
+        found = self._read(incarnation, learned)
         if found == "doubtful":
             return not self.policy.rules.enforced
         return found in {"written", "resumed"}

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import ContainerEvidence, Incarnation
+from monitor.core.node_clock import NodeClock
 from monitor.core.policies import SLACK, Learned, PolicyState
 
 Reading: TypeAlias = Literal["written", "doubtful", "resumed", "removed", "stopped", "none"]
@@ -24,6 +25,8 @@ def read(
     policy: PolicyState,
     incarnation: Incarnation,
     learned: Learned | None,
+    *,
+    clock: NodeClock,
 ) -> Reading:
     """The present state of the pair, as the lines of this incarnation show it."""
     evidence = incarnation.container(container.id)
@@ -31,7 +34,7 @@ def read(
         return _unenforced(container, incarnation, evidence, learned)
     if evidence is None:
         return "none"
-    if evidence.removed > max(evidence.created, evidence.registered):
+    if evidence.has_stopped and not _stops_with_its_pod(container, evidence, clock):
         return "stopped"
     if learned is None:
         return _without_line(container, policy, incarnation, evidence)
@@ -66,7 +69,8 @@ def _with_line(
         is_old = policy.key not in (container.since_relabel or {})
         return "doubtful" if is_old and learned.position < evidence.latest_write else "none"
     refused = evidence.refused > max(evidence.created, learned.position)
-    emptied = evidence.deleted > evidence.created and learned.position < basis
+    last_line = incarnation.policies[policy.key][-1].position
+    emptied = evidence.deleted > evidence.created and last_line < basis
     if refused or (emptied and _follows_relabel(container, policy, incarnation, basis)):
         return "removed"
     return _after_hole(container, incarnation, evidence, knows=learned.position < basis)
@@ -103,6 +107,14 @@ def _after_hole(
         return "resumed"
     announced = evidence.registered > 0 or incarnation.container_source == "started"
     return "resumed" if announced and container.started[0] < last_hole else "none"
+
+
+def _stops_with_its_pod(
+    container: ContainerRecord, evidence: ContainerEvidence, clock: NodeClock
+) -> bool:
+    """Whether it was let go because its Pod is being deleted: then what was before stands."""
+    since = container.pod.deleting_since
+    return since is not None and clock.instant(evidence.removed)[1] >= since - SLACK
 
 
 def _follows_relabel(

@@ -9,6 +9,7 @@ three labels that controllers stamp. Dossier sections 5.1-5.3; its surprises are
 - for a cluster policy one namespace In discards every namespace NotIn.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ class Selector(Struct, frozen=True):
     """A compiled selector. `namespaces` None: all but `not_namespaces`."""
 
     required: frozenset[str] = frozenset()
+    hosts: tuple[tuple[str, frozenset[str]], ...] = ()
+    host_pattern: str | None = None
     containers: frozenset[str] = frozenset()
     any_of: frozenset[str] = frozenset()
     none_of: frozenset[str] = frozenset()
@@ -44,11 +47,29 @@ class Selector(Struct, frozen=True):
             return False
         if not self.required <= identities:
             return False
+        if (self.hosts or self.host_pattern is not None) and not self._is_on_host(identities):
+            return False
         if self.containers and container not in self.containers:
             return False
         if self.none_of:
             return self.none_of.isdisjoint(identities)
         return not self.any_of or not self.any_of.isdisjoint(identities)
+
+    def _is_on_host(self, identities: frozenset[str]) -> bool:
+        """The keys of host names: lists, or a pattern that is not anchored (dossier 5.4, 12.12)."""
+        for key, names in self.hosts:
+            anywhere = f"{key}=*" in names and any(i.startswith(f"{key}=") for i in identities)
+            if not anywhere and names.isdisjoint(identities):
+                return False
+        if self.host_pattern is None:
+            return True
+        opening = f"{HOST_LABELS[0]}="
+        host = next((i.removeprefix(opening) for i in identities if i.startswith(opening)), None)
+        return host is None or _matches(self.host_pattern, host)
+
+
+HOST_LABELS: Final = ("kubernetes.io/hostname", "kubearmor.io/hostname")
+HOST_PATTERN_LABEL: Final = "kubernetes.io/hostnamereg"
 
 
 def identities(*, namespace: str, labels: Mapping[str, str] | None) -> frozenset[str]:
@@ -58,14 +79,30 @@ def identities(*, namespace: str, labels: Mapping[str, str] | None) -> frozenset
     return frozenset(seen)
 
 
+def _matches(pattern: str, host: str) -> bool:
+    """A pattern of host names as KubeArmor reads it: `*` is anything, the rest a regex."""
+    try:
+        return re.search(pattern.replace("*", ".*"), host) is not None
+    except re.error:
+        return False
+
+
 def namespaced(*, namespace: str, spec: Mapping[str, Any]) -> Selector:
     """Compile the selector of a KubeArmorPolicy (dossier 5.2)."""
     selector = _mapping(spec.get("selector"))
     labels = _mapping(selector.get("matchLabels"))
     any_of, none_of = _label_expressions(selector)
-    required = {f"{key}={value}" for key, value in labels.items() if key != CONTAINER_LABEL}
+    special = {CONTAINER_LABEL, HOST_PATTERN_LABEL, *HOST_LABELS}
+    required = {f"{key}={value}" for key, value in labels.items() if key not in special}
+    pattern = labels.get(HOST_PATTERN_LABEL)
     return Selector(
         required=frozenset(required | {f"namespaceName={namespace}"}),
+        hosts=tuple(
+            (key, frozenset(f"{key}={name.strip()}" for name in str(labels[key]).split(",")))
+            for key in HOST_LABELS
+            if key in labels
+        ),
+        host_pattern=None if pattern is None else str(pattern),
         containers=_container_names(str(labels.get(CONTAINER_LABEL, ""))),
         any_of=any_of,
         none_of=none_of,

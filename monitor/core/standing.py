@@ -28,7 +28,9 @@ def stand(
     if incarnation is None or view.phase != "ready" or incarnation.enforcer in {"", "SELinux"}:
         return False
     evidence = incarnation.container(container.id)
-    if evidence is None or not evidence.map_is_live or evidence.raced_from:
+    if evidence is None or not evidence.map_is_live:
+        return False
+    if evidence.raced_from or evidence.has_stopped:
         return False
     latest = _latest_line(
         keys,

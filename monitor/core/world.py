@@ -15,6 +15,7 @@ from monitor.core.containers import (
     Labels,
     PodState,
     bare,
+    is_older,
     is_running,
     mode,
     statuses,
@@ -114,9 +115,8 @@ class World:
         known = self._objects.setdefault(resource, {})
         uid = item.metadata.uid
         former = known.get(uid)
-        if former is not None and not listed:
-            if 0 < version_of(item.metadata) < version_of(former.metadata):
-                return False
+        if former is not None and not listed and is_older(item.metadata, former.metadata):
+            return False
         if deleted:
             return known.pop(uid, None) is not None
         known[uid] = item

@@ -49,7 +49,11 @@ class Trace:
         self.skipped = 0
         self._lenient = lenient
         self._stream = _open(path)
-        self.header = self._read_header()
+        try:
+            self.header = self._read_header()
+        except ConfigurationError:
+            self._stream.close()
+            raise
 
     def _read_header(self) -> Header:
         line = self._stream.readline()
@@ -125,8 +129,15 @@ def _moment(members: Mapping[str, Any]) -> Moment:
     return Moment(at=at, observation=_KINDS[kind](members))
 
 
+def _resource(members: Mapping[str, Any]) -> Resource:
+    resource = members["resource"]
+    if resource not in TYPES:
+        raise ValueError(f"no resource {resource!r} is read")
+    return cast("Resource", resource)
+
+
 def _list(members: Mapping[str, Any]) -> Observation:
-    resource: Resource = members["resource"]
+    resource = _resource(members)
     return Listed(resource, tuple(_object(resource, item) for item in members["items"] or ()))
 
 
@@ -135,7 +146,7 @@ def _watch(members: Mapping[str, Any]) -> Observation | None:
     event = members["event"]
     if event["type"] not in OBJECT_CHANGES:
         return None
-    resource: Resource = members["resource"]
+    resource = _resource(members)
     return Changed(resource, event["type"], _object(resource, event["object"]))
 
 
