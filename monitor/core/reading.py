@@ -3,7 +3,7 @@
 - `written`: rules were written that carry the revision, and the map is live;
 - `doubtful`: a write followed, but it may carry what the daemon knew before (a possible race of two
   of its handlers, dossier 5.6), or the policy has no rule that is written at all;
-- `resumed`: an `Updating` after an outage without `Deleting`, for a container from before its end;
+- `resumed`: an `Updating` after an outage without `Deleting`, for a container that was announced;
 - `removed`: the last word is that no rule remains, or that the kernel refused the map, although the
   daemon knew the revision by then;
 - `stopped`: the runtime reported its end, which comes before its process is told to stop;
@@ -37,7 +37,7 @@ def read(
     if evidence.has_stopped and not _stops_with_its_pod(container, evidence, clock):
         return "stopped"
     if learned is None:
-        return _without_line(container, policy, incarnation, evidence)
+        return _without_line(policy, incarnation, evidence)
     return _with_line(container, policy, incarnation, evidence, learned)
 
 
@@ -73,14 +73,11 @@ def _with_line(
     emptied = evidence.deleted > evidence.created and last_line < basis
     if refused or (emptied and _follows_relabel(container, policy, incarnation, basis)):
         return "removed"
-    return _after_hole(container, incarnation, evidence, knows=learned.position < basis)
+    return _after_hole(incarnation, evidence, knows=learned.position < basis)
 
 
 def _without_line(
-    container: ContainerRecord,
-    policy: PolicyState,
-    incarnation: Incarnation,
-    evidence: ContainerEvidence,
+    policy: PolicyState, incarnation: Incarnation, evidence: ContainerEvidence
 ) -> Reading:
     """The policy's line may stand in a hole: then the daemon knew the revision by its end."""
     ends = [hole[1] for hole in incarnation.holes]
@@ -88,25 +85,17 @@ def _without_line(
         return "none"
     if evidence.deleted > evidence.latest_write:
         return "removed"
-    return _after_hole(container, incarnation, evidence, knows=True)
+    return _after_hole(incarnation, evidence, knows=True)
 
 
-def _after_hole(
-    container: ContainerRecord,
-    incarnation: Incarnation,
-    evidence: ContainerEvidence,
-    *,
-    knows: bool,
-) -> Reading:
+def _after_hole(incarnation: Incarnation, evidence: ContainerEvidence, *, knows: bool) -> Reading:
     last_hole = max((hole[1] for hole in incarnation.holes), default=None)
     if last_hole is None or not knows or evidence.write_at < last_hole:
         return "none"
     if evidence.deleted > evidence.latest_write:
         return "none"
-    if evidence.map_is_live:
-        return "resumed"
-    announced = evidence.registered > 0 or incarnation.container_source == "started"
-    return "resumed" if announced and container.started[0] < last_hole else "none"
+    # A container that was never announced gets an `Updating` too, and nothing comes of it (F8).
+    return "resumed" if evidence.map_is_live or evidence.registered else "none"
 
 
 def _stops_with_its_pod(

@@ -1,0 +1,359 @@
+"""Random small histories: a cluster that lives, and daemons that say what real ones would.
+
+`Life` drives a `Story`: each step changes the cluster, and a small model of each node's daemon
+(what it has learned, which containers it knows, whose rule maps live) prints the lines that follow.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeAlias, TypeVar
+
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from monitor.core.coverage import Coverage, Settings
+from monitor.core.model import Alert, Changed, DaemonLine, Listed, Log, Observation, Report
+from tests.core.stories import (
+    AUDIT_APT,
+    BLOCK_APT,
+    BLOCK_YUM,
+    FEEDS,
+    RESOURCES,
+    DaemonOf,
+    PodOf,
+    PolicyOf,
+    Story,
+)
+
+Item = TypeVar("Item")
+Step: TypeAlias = tuple[str, int, int, float]
+Heard: TypeAlias = tuple[float, Observation]
+
+NODES: Final = ("node-a", "node-b")
+NAMESPACES: Final = ("shop", "books")
+RULES: Final = (BLOCK_APT, BLOCK_YUM, AUDIT_APT)
+ACTIONS: Final = (
+    "pod", "pod", "cluster policy", "policy", "touch", "edit", "remove policy", "namespace",
+    "relabel", "annotate", "restart container", "terminate", "delete", "kill", "replace", "act",
+)  # fmt: skip
+
+PAUSES: Final = (0.01, 0.3, 2.0, 15.0, 70.0)
+STEPS: Final = st.lists(
+    st.tuples(
+        st.sampled_from(ACTIONS),
+        st.integers(0, 7),
+        st.integers(0, 7),
+        st.sampled_from(PAUSES),
+    ),
+    min_size=2,
+    max_size=12,
+)
+
+
+class Daemon:
+    """What one incarnation of a node's daemon knows."""
+
+    def __init__(self, daemon: DaemonOf) -> None:
+        self.daemon = daemon
+        self.policies: dict[str, tuple[PolicyOf, frozenset[str]]] = {}
+        self.endpoints: dict[str, PodOf] = {}
+        self.live: set[str] = set()
+
+
+class Life:
+    """A cluster of two nodes that lives through steps."""
+
+    def __init__(self, *, release: str) -> None:
+        self.release = release
+        self.story = Story(started=-60.0)
+        self.daemons: dict[str, Daemon] = {}
+        self.pods: list[PodOf] = []
+        self.names = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        story = self.story
+        story.up(*(f"kubernetes/{name}" for name in RESOURCES), reason="listed")
+        story.up(*FEEDS)
+        for node in NODES:
+            story.up(f"text/{node}")
+        self.head = len(story.history)
+        for name in ("kube-system", "kubearmor", *NAMESPACES):
+            story.namespace(name, age=1000)
+        for node in NODES:
+            story.node(node)
+            self._boot(story.daemon(node, release=self.release), node)
+        story.until(0)
+
+    def live(self, steps: Iterable[Step]) -> None:
+        for action, one, other, pause in steps:
+            getattr(self, f"_{action.replace(' ', '_')}")(one, other)
+            self.story.wait(pause)
+
+    def in_force(self) -> dict[str, set[str]]:
+        """The policies whose rules are in the kernel, by container id."""
+        return {
+            identity: {p.name for p in self._attached(daemon, pod) if identity in daemon.live}
+            for daemon in self.daemons.values()
+            for identity, pod in daemon.endpoints.items()
+        }
+
+    # --- steps ----------------------------------------------------------------------------------
+
+    def _pod(self, one: int, other: int) -> None:
+        self.names += 1
+        pod = self.story.pod(
+            f"pod-{self.names}",
+            namespace=sorted(self.story.namespaces)[one % len(self.story.namespaces)],
+            node=NODES[other % 2],
+            containers=("app", "proxy")[: 1 + one % 2],
+            labels={"app": "cart"} if other & 2 else {},
+        )
+        self.pods.append(pod)
+        self.story.wait(0.2)
+        self._handle(pod, status_first=bool(other & 4))
+
+    def _cluster_policy(self, one: int, other: int) -> None:
+        self._learn(self.story.cluster_policy(self._name(), rules=RULES[(one + other) % 3]))
+
+    def _policy(self, one: int, other: int) -> None:
+        labels = {"app": "cart"} if other & 1 else {}
+        policy = self.story.policy(
+            self._name(), namespace=NAMESPACES[one % 2], labels=labels, rules=RULES[other % 3]
+        )
+        self._learn(policy)
+
+    def _touch(self, one: int, _other: int) -> None:
+        for policy in self._choose(self.story.policies, one):
+            self.story.touch(policy)
+            self._learn(policy, changed=True)
+
+    def _edit(self, one: int, other: int) -> None:
+        for policy in self._choose(self.story.policies, one):
+            self.story.edit(policy, rules=RULES[other % 3])
+            self._learn(policy, changed=True)
+
+    def _remove_policy(self, one: int, _other: int) -> None:
+        for policy in self._choose(self.story.policies, one):
+            self.story.remove(policy)
+            self.story.wait(0.05)
+            for node, daemon in self.daemons.items():
+                del daemon.policies[policy.name]
+                self.story.learn(policy, action="deleted", node=node)
+                self._push_all(daemon)
+
+    def _namespace(self, one: int, _other: int) -> None:
+        self.names += 1
+        name = f"new-{self.names}-{one}"
+        self.story.namespace(name)
+        self.story.wait(0.01)
+        for node in self.daemons:
+            self.story.configure_namespaces(name, node=node)
+
+    def _relabel(self, one: int, other: int) -> None:
+        for pod in self._choose(self.pods, one):
+            self.story.relabel(pod, **({"app": "cart"} if other & 1 else {"app": "other"}))
+            self.story.wait(0.02)
+            self._see_again(pod)
+
+    def _annotate(self, one: int, other: int) -> None:
+        for pod in self._choose(self.pods, one):
+            mode = ("enabled", "audited", "disabled")[other % 3]
+            self.story.annotate(pod, kubearmor_policy=mode)
+            self.story.wait(0.02)
+            self._see_again(pod)
+
+    def _restart_container(self, one: int, _other: int) -> None:
+        for pod in self._choose([pod for pod in self.pods if not pod.deleting], one):
+            self._forget(pod)
+            self.story.restart(pod)
+            self.story.wait(0.2)
+            self._handle(pod, status_first=False)
+
+    def _terminate(self, one: int, _other: int) -> None:
+        for pod in self._choose([pod for pod in self.pods if not pod.deleting], one):
+            self.story.terminate(pod)
+
+    def _delete(self, one: int, _other: int) -> None:
+        for pod in self._choose(self.pods, one):
+            self._forget(pod)
+            self.story.delete(pod)
+            self.pods.remove(pod)
+
+    def _kill(self, one: int, _other: int) -> None:
+        node = NODES[one % 2]
+        self.story.kill(node)
+        self.story.wait(1)
+        self._boot(self.story.revive(node), node)
+
+    def _replace(self, one: int, _other: int) -> None:
+        node = NODES[one % 2]
+        self._boot(self.story.replace(node), node)
+
+    def _act(self, one: int, _other: int) -> None:
+        """Something forbidden is tried in a container, and is refused if rules are in force."""
+        for pod in self._choose([pod for pod in self.pods if pod.containers], one):
+            daemon = self.daemons[pod.node]
+            for policy in self._attached(daemon, pod):
+                if pod.id in daemon.live and policy.spec["action"] == "Block":
+                    path = policy.spec["process"]["matchPaths"][0]["path"]
+                    self.story.alert(pod, policy=policy.name, Resource=path)
+
+    def _name(self) -> str:
+        self.names += 1
+        return f"policy-{self.names}"
+
+    @staticmethod
+    def _choose(items: Sequence[Item], number: int) -> list[Item]:
+        """One of the items, none if there is none."""
+        return [items[number % len(items)]] if items else []
+
+    # --- daemons --------------------------------------------------------------------------------
+
+    def _boot(self, incarnation: DaemonOf, node: str) -> None:
+        daemon = self.daemons[node] = Daemon(incarnation)
+        for policy in self.story.policies:
+            daemon.policies[policy.name] = (policy, frozenset(self.story.namespaces))
+        self.story.wait(1)
+        self.story.boot(node)
+        for pod in self.pods:
+            if pod.node == node and pod.containers:
+                self.story.wait(0.05)
+                self._handle(pod, status_first=False)
+
+    def _handle(self, pod: PodOf, *, status_first: bool) -> None:
+        """The runtime and the API server tell the daemon of a Pod's containers."""
+        daemon = self.daemons[pod.node]
+        if not status_first:
+            self.story.register(pod)
+        self.story.see(pod)
+        for container, identity in pod.containers.items():
+            daemon.endpoints[identity] = pod
+            if status_first and self._enforced(pod):
+                self.story.intend(pod, container)
+        if status_first:
+            self.story.wait(0.1)
+            self.story.register(pod)
+        for identity in pod.containers.values():
+            self._push(daemon, identity)
+
+    def _see_again(self, pod: PodOf) -> None:
+        daemon = self.daemons[pod.node]
+        self.story.see(pod)
+        for identity in pod.containers.values():
+            self._push(daemon, identity)
+
+    def _learn(self, policy: PolicyOf, *, changed: bool = False) -> None:
+        for node, daemon in self.daemons.items():
+            self.story.wait(0.02)
+            daemon.policies[policy.name] = (policy, frozenset(self.story.namespaces))
+            self.story.learn(policy, action="modified" if changed else "added", node=node)
+            self._push_all(daemon)
+
+    def _push_all(self, daemon: Daemon) -> None:
+        for identity in list(daemon.endpoints):
+            self._push(daemon, identity)
+
+    def _push(self, daemon: Daemon, identity: str) -> None:
+        pod = daemon.endpoints[identity]
+        if not self._enforced(pod):
+            return
+        node = pod.node
+        self.story.say(f"Updating container rules for {identity}", node=node)
+        wanted = any(p.spec["action"] == "Block" for p in self._attached(daemon, pod))
+        if wanted and identity not in daemon.live:
+            daemon.live.add(identity)
+            self.story.say(f"Creating inner map for {identity}", node=node)
+        elif not wanted:
+            daemon.live.discard(identity)
+            self.story.say(f"Deleting inner map for {identity}", node=node)
+
+    def _forget(self, pod: PodOf) -> None:
+        daemon = self.daemons[pod.node]
+        self.story.unregister(pod)
+        for identity in pod.containers.values():
+            daemon.endpoints.pop(identity, None)
+            daemon.live.discard(identity)
+
+    @staticmethod
+    def _enforced(pod: PodOf) -> bool:
+        return (
+            pod.namespace not in {"kube-system", "kubearmor"}
+            and pod.annotations.get("kubearmor-policy", "enabled") == "enabled"
+        )
+
+    def _attached(self, daemon: Daemon, pod: PodOf) -> list[PolicyOf]:
+        attached = []
+        for policy, namespaces in daemon.policies.values():
+            if policy.kind == "KubeArmorPolicy":
+                wanted = policy.spec["selector"]["matchLabels"]
+                if policy.namespace == pod.namespace and wanted.items() <= pod.labels.items():
+                    attached.append(policy)
+            elif pod.namespace != "kube-system" and (
+                self.release != "v1.5.7" or pod.namespace in namespaces
+            ):
+                attached.append(policy)
+        return attached
+
+
+# --- playing a history in other orders ----------------------------------------------------------
+
+
+class Ending(Struct, frozen=True):
+    """What is left when everything was heard and no deadline is to come."""
+
+    report: Report
+    ticks: int
+
+
+def stream_of(observation: Observation) -> str:
+    """The source that an observation came from: its order is kept."""
+    if isinstance(observation, Changed | Listed):
+        return f"kubernetes/{observation.resource}"
+    if isinstance(observation, DaemonLine):
+        return f"text/{observation.node}"
+    if isinstance(observation, Alert | Log):
+        return "alerts/relay"
+    return "sources"
+
+
+def interleaved(heard: Sequence[Heard], picks: Sequence[int], *, after: int = 0) -> Iterator[Heard]:
+    """The same, each stream in its own order; from a turn on `picks` say whose it is."""
+    streams: dict[str, list[int]] = {}
+    for place, (_, observation) in enumerate(heard):
+        streams.setdefault(stream_of(observation), []).append(place)
+    for queue in streams.values():
+        queue.reverse()
+    for turn in range(len(heard)):
+        waiting = sorted((queue[-1], name) for name, queue in streams.items() if queue)
+        pick = picks[turn - after] if 0 <= turn - after < len(picks) else 0
+        yield heard[streams[waiting[pick % len(waiting)][1]].pop()]
+
+
+def repeated(heard: Sequence[Heard], *, stream: int, length: int, head: int) -> Iterator[Heard]:
+    """Everything, and then the end of one stream once more; the first lists stay what they are."""
+    yield from heard
+    names = sorted({stream_of(observation) for _, observation in heard[head:]})
+    again = [one for one in heard[head:] if stream_of(one[1]) == names[stream % len(names)]]
+    yield from again[-length:] if length else ()
+
+
+def ending(heard: Iterable[Heard], *, started: float, until: float) -> Ending:
+    """Play what was heard, each with its own instant; then let all deadlines pass."""
+    core = Coverage(settings=Settings(cluster="tale"), started=started)
+    now, ticks = started, 0
+
+    def advance(end: float) -> None:
+        nonlocal now, ticks
+        while (deadline := core.next_deadline()) is not None and deadline <= end:
+            now = max(now, deadline)
+            core.tick(now)
+            ticks += 1
+            following = core.next_deadline()
+            assert following is None or following > now
+        now = max(now, end)
+
+    for at, observation in heard:
+        advance(at)
+        core.observe(observation, at)
+    advance(until)
+    return Ending(report=core.report(until), ticks=ticks)

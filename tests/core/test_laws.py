@@ -1,0 +1,190 @@
+"""Laws that hold for every history (design, section 3: facts merge)."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.core.model import CoverageState, DaemonLine, Gap, Incident, Report
+from tests.core.histories import STEPS, Life, Step, ending, interleaved, repeated
+
+Aspect = Callable[[Report], object]
+
+RELEASES: Final = st.sampled_from(["v1.5.7", "v1.6.4", "v1.7.4"])
+PICKS: Final = st.lists(st.integers(0, 4), max_size=80)
+TURNS: Final = st.integers(0, 250)
+AFTERWARDS: Final = 600.0
+EXAMPLES: Final = 60
+
+
+def lived(release: str, steps: Sequence[Step]) -> Life:
+    return _lived(release, tuple(steps))
+
+
+@lru_cache(maxsize=1000)
+def _lived(release: str, steps: tuple[Step, ...]) -> Life:
+    life = Life(release=release)
+    life.live(steps)
+    life.story.wait(AFTERWARDS)
+    return life
+
+
+@lru_cache(maxsize=1000)
+def shuffled(
+    release: str, steps: tuple[Step, ...], picks: tuple[int, ...], after: int
+) -> tuple[Report, Report]:
+    """How a history ends as it was heard, and in another order of its sources."""
+    life = _lived(release, steps)
+    heard, head = life.story.history, life.head
+    other = [*heard[:head], *interleaved(heard[head:], picks, after=after)]
+    report = ending(other, started=heard[0][0], until=life.story.now).report
+    return life.story.report(), report
+
+
+def verdicts(report: Report) -> object:
+    return [
+        (c.container_id, c.verdict, c.cause, p.name, p.generation, p.predicted, p.verdict, p.grade)
+        for c in report.containers
+        for p in c.policies
+    ]
+
+
+def times(report: Report) -> object:
+    return [
+        (c.container_id, p.name, p.since, p.delay_seconds, c.exposure_seconds)
+        for c in report.containers
+        for p in c.policies
+    ]
+
+
+def open_gaps(report: Report) -> object:
+    return [gap for gap in report.gaps if gap.state == "open"]
+
+
+def ended_gaps(report: Report) -> object:
+    """Withdrawn ones bear witness of the order: in another one they were never announced."""
+    return [gap for gap in report.gaps if gap.state == "closed"]
+
+
+def nodes(report: Report) -> object:
+    return report.nodes
+
+
+def sources(report: Report) -> object:
+    return report.sources
+
+
+@pytest.mark.parametrize("aspect", [verdicts, times, open_gaps, ended_gaps, nodes, sources])
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@given(release=RELEASES, steps=STEPS, picks=PICKS, after=TURNS)
+def test_the_order_of_the_sources_does_not_matter(
+    aspect: Aspect, release: str, steps: list[Step], picks: list[int], after: int
+) -> None:
+    usual, other = shuffled(release, tuple(steps), tuple(picks), after)
+    assert aspect(other) == aspect(usual)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@given(release=RELEASES, steps=STEPS, stream=st.integers(0, 11), length=st.integers(0, 60))
+def test_the_end_of_a_stream_delivered_again_changes_nothing(
+    release: str, steps: list[Step], stream: int, length: int
+) -> None:
+    life = lived(release, steps)
+    heard = life.story.history
+    twice = repeated(heard, stream=stream, length=length, head=life.head)
+    started, until = heard[0][0], life.story.now
+    assert (
+        ending(twice, started=started, until=until).report
+        == ending(heard, started=started, until=until).report
+    )
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@given(release=RELEASES, steps=STEPS)
+def test_lines_said_twice_change_nothing(release: str, steps: list[Step]) -> None:
+    life = lived(release, steps)
+    heard = life.story.history
+    twice = [one for one in heard for _ in range(1 + isinstance(one[1], DaemonLine))]
+    started, until = heard[0][0], life.story.now
+    assert (
+        ending(twice, started=started, until=until).report
+        == ending(heard, started=started, until=until).report
+    )
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@given(release=RELEASES, steps=STEPS)
+def test_one_history_has_one_report(release: str, steps: list[Step]) -> None:
+    life = lived(release, steps)
+    heard = life.story.history
+    again = ending(heard, started=heard[0][0], until=life.story.now)
+    assert again.report == life.story.report()
+    assert again.ticks < 10 * len(heard)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@given(release=RELEASES, steps=STEPS)
+def test_no_container_is_covered_whose_rules_are_not_live(release: str, steps: list[Step]) -> None:
+    life = lived(release, steps)
+    live = {identity for daemon in life.daemons.values() for identity in daemon.live}
+    blocking = {policy.name for policy in life.story.policies if policy.spec["action"] == "Block"}
+    terminating = {pod.uid for pod in life.pods if pod.deleting}
+    assert [
+        (coverage.pod, pair.name, pair.verdict)
+        for coverage in life.story.report().containers
+        for pair in coverage.policies
+        if pair.verdict == "covered"
+        and pair.name in blocking
+        and coverage.container_id not in live
+        and coverage.pod_uid not in terminating
+    ] == []
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@given(release=RELEASES, steps=STEPS)
+def test_no_gap_stands_where_the_daemon_wrote_all_that_is_expected(
+    release: str, steps: list[Step]
+) -> None:
+    life = lived(release, steps)
+    in_force = life.in_force()
+    assert [
+        (coverage.pod, pair.name, pair.verdict, pair.cause)
+        for coverage in life.story.report().containers
+        for pair in coverage.policies
+        if pair.verdict in {"gap", "lost"} and pair.name in in_force.get(coverage.container_id, ())
+    ] == []
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@given(release=RELEASES, steps=STEPS)
+def test_what_is_announced_adds_up_to_the_report(release: str, steps: list[Step]) -> None:
+    story = lived(release, steps).story
+    report = story.report()
+    gaps = {one.id: one for one in story.announced if isinstance(one, Gap)}
+    incidents = {one.id: one for one in story.announced if isinstance(one, Incident)}
+    states = {one.container_id: one for one in story.announced if isinstance(one, CoverageState)}
+    assert gaps == {gap.id: gap for gap in report.gaps}
+    assert incidents == {incident.id: incident for incident in report.incidents}
+    for coverage in report.containers:
+        said = states.get(coverage.container_id)
+        latest = (said.verdict, said.cause) if said else ("unpoliced", None)
+        assert latest == (coverage.verdict, coverage.cause)
+
+
+def test_the_core_is_judged_by_the_time_that_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every clock of the machine broken a history ends as it does otherwise."""
+    steps: list[Step] = [("cluster policy", 0, 0, 2.0), ("pod", 0, 2, 15.0), ("kill", 0, 0, 70.0)]
+    life = lived("v1.7.4", steps)
+    heard, until = life.story.history, life.story.now
+
+    def broken(*_: Any, **__: Any) -> float:  # noqa: ANN401  # whatever a clock is called with
+        raise AssertionError("the core looked at a clock")
+
+    for clock in ("time", "monotonic", "time_ns", "monotonic_ns", "perf_counter", "sleep"):
+        monkeypatch.setattr(f"time.{clock}", broken)
+    report = ending(heard, started=heard[0][0], until=until).report
+    monkeypatch.undo()
+    assert report == life.story.report()

@@ -1,0 +1,322 @@
+"""What was covered and is not any more (design, sections 3 and 5)."""
+
+from typing import Any
+
+import pytest
+
+from tests.core.stories import AUDIT_APT, BLOCK_PATTERN, BLOCK_YUM, PodOf, Story, covered, ready
+
+
+def protected(*, release: str = "v1.7.4", settled: float = 20) -> tuple[Story, PodOf]:
+    """A story with one covered container, some time after its start."""
+    story = ready(release=release)
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    story.wait(settled)
+    return story, pod
+
+
+# --- the daemon ends ----------------------------------------------------------------------------
+
+
+def test_a_killed_daemon_loses_its_containers_at_once() -> None:
+    story, pod = protected()
+    story.kill()
+    assert story.verdict(pod) == "lost daemon-down"
+    assert story.gaps() == ["open lost daemon-down shop/cart/app"]
+
+
+def test_a_daemon_that_says_that_it_terminates_has_ended() -> None:
+    """Lines after it prove nothing."""
+    story, pod = protected()
+    story.say("Got a signal to terminate KubeArmor")
+    assert story.pair(pod).verdict == "lost"
+    story.push(pod)
+    assert story.pair(pod).verdict == "lost"
+
+
+def test_a_loss_begins_when_the_incarnation_ended() -> None:
+    story, _ = protected()
+    story.kill()
+    (gap,) = story.open_gaps()
+    assert gap.since[0] == story.now
+
+
+@pytest.mark.parametrize("settled", [0, 5, 60])
+def test_a_loss_needs_no_grace(settled: float) -> None:
+    story, pod = protected(settled=settled)
+    story.kill()
+    assert story.verdict(pod) == "lost daemon-down"
+
+
+def test_a_loss_keeps_its_cause_until_the_first_new_evidence() -> None:
+    story, pod = protected()
+    story.kill()
+    story.wait(3)
+    story.revive()
+    story.begin()
+    story.wait(20)
+    assert story.verdict(pod) == "lost daemon-down"
+    story.boot()
+    assert story.verdict(pod) == "lost daemon-down"
+    story.see(pod)
+    assert story.verdict(pod) == "lost daemon-down"
+    story.push(pod)
+    assert story.verdict(pod) == "covered applied"
+    assert story.gaps() == ["closed lost daemon-down shop/cart/app"]
+
+
+def test_a_daemon_that_does_not_come_back_stays_down() -> None:
+    story, pod = protected()
+    story.kill()
+    story.wait(3600)
+    assert story.verdict(pod) == "lost daemon-down"
+    assert len(story.gaps()) == 1
+
+
+def test_a_replaced_daemon_loses_its_containers_until_the_successor_writes() -> None:
+    story, pod = protected()
+    story.replace()
+    assert story.verdict(pod) == "lost daemon-replaced"
+    story.boot()
+    assert story.verdict(pod) == "lost daemon-replaced"
+    story.write(pod)
+    assert story.verdict(pod) == "covered applied"
+    assert story.gaps() == ["closed lost daemon-replaced shop/cart/app"]
+
+
+def test_a_daemons_pod_deleted_for_good_is_lost_too() -> None:
+    story, pod = protected()
+    story.dismiss()
+    story.wait(60)
+    assert story.pair(pod).verdict == "lost"
+
+
+def test_a_successors_first_line_ends_the_one_before() -> None:
+    """Even if nobody told us that the old daemon's Pod is gone."""
+    story, pod = protected()
+    story.down("kubernetes/pods")
+    story.daemon()
+    story.begin()
+    story.up("kubernetes/pods")
+    assert story.pair(pod).verdict == "lost"
+
+
+def test_only_the_node_of_the_daemon_is_concerned() -> None:
+    story = ready(nodes=["node-a", "node-b"])
+    policy = story.cluster_policy()
+    story.learn(policy, node="node-a")
+    story.learn(policy, node="node-b")
+    here = covered(story, name="here", node="node-a")
+    there = covered(story, name="there", node="node-b")
+    story.kill("node-a")
+    assert story.verdict(here) == "lost daemon-down"
+    assert story.verdict(there) == "covered applied"
+
+
+def test_a_container_never_covered_is_a_gap_when_the_daemon_ends() -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = story.pod()
+    story.wait(3)
+    story.kill()
+    story.wait(10)
+    assert story.verdict(pod) == "gap daemon-down"
+
+
+def test_a_successor_that_does_not_write_leaves_the_loss_open() -> None:
+    story, pod = protected()
+    story.kill()
+    story.revive()
+    story.boot()
+    story.wait(120)
+    assert story.pair(pod).verdict == "lost"
+    assert len(story.open_gaps()) == 1
+
+
+def test_a_successor_without_enforcer_is_lost_or_gap_by_its_cause() -> None:
+    story, pod = protected()
+    story.replace()
+    story.begin()
+    story.say("Disabled KubeArmor Enforcer: none", "Initialized KubeArmor")
+    story.wait(15)
+    assert story.pair(pod).cause == "enforcer-absent"
+
+
+# --- the rules are removed ----------------------------------------------------------------------
+
+
+def test_rules_that_the_daemon_takes_away_are_rules_removed_at_once() -> None:
+    story, pod = protected()
+    story.strip(pod)
+    assert story.verdict(pod) == "lost rules-removed"
+    assert story.gaps() == ["open lost rules-removed shop/cart/app"]
+
+
+def test_rules_that_come_back_close_the_loss() -> None:
+    story, pod = protected()
+    story.strip(pod)
+    story.wait(7)
+    story.push(pod)
+    assert story.verdict(pod) == "covered applied"
+    (gap,) = story.report().gaps
+    assert gap.state == "closed"
+    assert gap.until is not None
+    assert gap.until[0] - gap.since[0] == pytest.approx(7, abs=0.01)
+
+
+def test_a_container_that_the_runtime_removed_has_lost_its_rules() -> None:
+    """Its process may run on: unless its status says within the grace that it ended (F29)."""
+    story, pod = protected()
+    removed = story.now
+    story.unregister(pod)
+    assert story.verdict(pod) == "pending"
+    story.wait(12)
+    assert story.verdict(pod) == "lost rules-removed"
+    (gap,) = story.open_gaps()
+    assert gap.since[0] == pytest.approx(removed, abs=1.01)
+
+
+def test_a_covered_container_that_is_stopped_and_started_again_was_never_unprotected() -> None:
+    story, pod = protected()
+    story.unregister(pod)
+    story.restart(pod)
+    assert [gap for gap in story.gaps() if "rules-removed" not in gap] == []
+
+
+def test_the_map_may_go_where_no_rule_with_a_kernel_form_is_expected() -> None:
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = covered(story)
+    story.wait(20)
+    story.edit(policy, rules=AUDIT_APT)
+    story.learn(policy, action="modified")
+    story.strip(pod)
+    story.wait(15)
+    assert story.verdict(pod) == "covered inferred"
+
+
+def test_a_policy_edited_to_what_cannot_be_enforced_is_a_gap() -> None:
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = covered(story)
+    story.wait(20)
+    story.edit(policy, rules=BLOCK_PATTERN)
+    story.learn(policy, action="modified")
+    story.strip(pod)
+    story.wait(15)
+    assert story.verdict(pod) == "gap rule-not-enforceable"
+
+
+def test_the_rules_of_all_policies_go_together() -> None:
+    story = ready()
+    one, other = story.cluster_policy("one"), story.cluster_policy("two", rules=BLOCK_YUM)
+    story.learn(one, other)
+    pod = covered(story)
+    story.wait(20)
+    story.strip(pod)
+    assert {story.verdict(pod, one), story.verdict(pod, other)} == {"lost rules-removed"}
+    assert len(story.open_gaps()) == 1
+
+
+# --- the rules are contradicted -----------------------------------------------------------------
+
+
+def test_a_forbidden_action_that_passed_after_the_write_contradicts() -> None:
+    story, pod = protected()
+    story.log(pod)
+    assert story.verdict(pod) == "lost contradicted"
+
+
+def test_it_contradicts_a_proof_before_it_too() -> None:
+    story, pod = protected()
+    story.alert(pod)
+    story.wait(5)
+    story.log(pod)
+    assert story.verdict(pod) == "lost contradicted"
+
+
+def test_a_proof_after_it_is_the_later_fact() -> None:
+    story, pod = protected()
+    story.log(pod)
+    story.wait(5)
+    story.alert(pod)
+    assert story.verdict(pod) == "covered proven"
+
+
+def test_a_write_after_it_is_the_later_fact() -> None:
+    story, pod = protected()
+    story.log(pod)
+    story.wait(5)
+    story.intend(pod)
+    assert story.verdict(pod) == "covered applied"
+
+
+def test_the_daemons_stamps_decide_which_is_later_not_the_arrival() -> None:
+    story, pod = protected()
+    story.alert(pod)
+    story.log(pod, ago=5)
+    assert story.verdict(pod) == "covered proven"
+
+
+def test_the_same_action_before_the_write_contradicts_nothing() -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = story.pod()
+    story.wait(1)
+    story.log(pod)
+    story.wait(4)
+    story.write(pod)
+    assert story.verdict(pod) == "covered applied"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"path": "/usr/bin/apt", "fromSource": [{"path": "/bin/sh"}]},
+        {"path": "/usr/bin/apt", "ownerOnly": True},
+        {"path": "/usr/bin/apt", "readOnly": True},
+        {"path": "/usr/bin/yum"},
+        {"path": "/usr/bin/apt", "action": "Audit"},
+    ],
+    ids="/".join,
+)
+def test_only_an_exact_path_that_is_blocked_without_conditions_is_contradicted(
+    rule: dict[str, object],
+) -> None:
+    story = ready()
+    rules = {"process": {"matchPaths": [rule, {"path": "/bin/true"}]}, "action": "Block"}
+    story.learn(story.cluster_policy(rules=rules))
+    pod = covered(story)
+    story.wait(20)
+    story.log(pod)
+    assert story.verdict(pod) == "covered applied"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"Result": "Permission denied"}, {"Operation": "File"}, {"Resource": "/usr/bin/curl x"}],
+    ids=lambda fields: ",".join(fields.values()),
+)
+def test_what_is_no_forbidden_action_contradicts_nothing(fields: dict[str, Any]) -> None:
+    story, pod = protected()
+    story.log(pod, **fields)
+    assert story.verdict(pod) == "covered applied"
+
+
+def test_an_alert_that_it_would_have_been_blocked_contradicts() -> None:
+    """`Audit (Block)` by eBPF Monitor: matched, and not enforced (dossier 4.3)."""
+    story, pod = protected()
+    story.alert(pod, Action="Audit (Block)", Enforcer="eBPF Monitor", Result="Passed")
+    assert story.verdict(pod) == "lost contradicted"
+
+
+def test_a_contradiction_does_not_outlive_the_daemon() -> None:
+    story, pod = protected()
+    story.log(pod)
+    story.replace()
+    story.boot()
+    story.write(pod)
+    assert story.verdict(pod) == "covered applied"

@@ -1,0 +1,266 @@
+"""The same facts in another order: each stream keeps its own, each fact its own instant."""
+
+from collections.abc import Callable
+
+import pytest
+
+from monitor.core.model import Observation, Report
+from tests.core.histories import ending, stream_of
+from tests.core.stories import BLOCK_YUM, Story, covered, listening, ready
+
+Tale = Callable[[], Story]
+
+
+def seed_case() -> Story:
+    """A namespace newer than a cluster policy on v1.5.7, healed by a restart."""
+    story = ready(release="v1.5.7")
+    story.learn(story.cluster_policy())
+    old = covered(story)
+    story.wait(5)
+    story.namespace("fresh")
+    story.configure_namespaces("fresh")
+    pod = story.pod(namespace="fresh")
+    story.register(pod)
+    story.see(pod)
+    story.strip(pod)
+    story.wait(30)
+    story.replace()
+    story.boot()
+    story.write(old)
+    story.write(pod)
+    return story
+
+
+def proven() -> Story:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    story.wait(5)
+    story.alert(pod)
+    return story
+
+
+def edited() -> Story:
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = covered(story)
+    story.wait(30)
+    story.edit(policy)
+    story.wait(0.2)
+    story.learn(policy, action="modified")
+    story.intend(pod)
+    story.wait(30)
+    story.alert(pod, Resource="/usr/bin/yum")
+    return story
+
+
+def relabelled() -> Story:
+    story = ready()
+    story.learn(story.cluster_policy())
+    story.learn(story.policy("own", labels={"app": "cart"}, rules=BLOCK_YUM))
+    pod = covered(story)
+    story.wait(30)
+    story.relabel(pod, app="cart")
+    story.wait(0.2)
+    story.see(pod)
+    story.intend(pod)
+    story.alert(pod, policy="own", Resource="/usr/bin/yum")
+    return story
+
+
+def killed() -> Story:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    story.wait(1)
+    story.kill()
+    story.wait(30)
+    story.revive()
+    story.boot()
+    story.wait(1)
+    story.write(pod)
+    return story
+
+
+def killed_for_good() -> Story:
+    story = ready()
+    story.learn(story.cluster_policy())
+    covered(story)
+    story.wait(1)
+    story.kill()
+    return story
+
+
+def deleted() -> Story:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    story.wait(1)
+    story.terminate(pod)
+    story.unregister(pod)
+    story.wait(5)
+    return story
+
+
+def removed() -> Story:
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = covered(story)
+    story.wait(30)
+    story.remove(policy)
+    story.wait(0.1)
+    story.learn(policy, action="deleted")
+    story.strip(pod)
+    return story
+
+
+def refuted() -> Story:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    story.wait(30)
+    story.log(pod)
+    return story
+
+
+def unexplained() -> Story:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = story.pod()
+    story.register(pod)
+    story.see(pod)
+    return story
+
+
+def absent() -> Story:
+    story = listening()
+    story.until(0)
+    story.cluster_policy()
+    story.pod()
+    story.wait(15)
+    story.daemon()
+    story.wait(2)
+    story.boot()
+    return story
+
+
+TALES: tuple[Tale, ...] = (
+    seed_case,
+    proven,
+    edited,
+    relabelled,
+    killed,
+    killed_for_good,
+    deleted,
+    removed,
+    refuted,
+    unexplained,
+    absent,
+)
+
+
+def first(*prefixes: str) -> Callable[[Observation], int]:
+    """Everything of those sources comes before everything else."""
+    return lambda observation: not stream_of(observation).startswith(prefixes)
+
+
+def told(story: Story, turn: Callable[[Observation], int] | None) -> Report:
+    until = story.now + 600
+    heard = story.history
+    head = sum(stream_of(observation) == "sources" for _, observation in heard)
+    opening = [one for one in heard if stream_of(one[1]) == "sources"]
+    rest = [one for one in heard if stream_of(one[1]) != "sources"]
+    assert len(opening) == head
+    if turn is not None:
+        rest = sorted(rest, key=lambda one: turn(one[1]))
+    return ending([*opening, *rest], started=heard[0][0], until=until).report
+
+
+ORDERS = {
+    "policies first": first("kubernetes/kubearmor"),
+    "pods first": first("kubernetes/pods"),
+    "text first": first("text/"),
+    "kubernetes first": first("kubernetes/"),
+    "alerts first": first("alerts/"),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("tale", TALES)
+def test_verdicts_do_not_depend_on_which_source_is_heard_first(tale: Tale, order: str) -> None:
+    story = tale()
+    usual, other = told(story, None), told(story, ORDERS[order])
+
+    def verdicts(report: Report) -> object:
+        return [
+            (c.pod, c.verdict, c.cause, p.name, p.generation, p.verdict, p.grade, p.cause)
+            for c in report.containers
+            for p in c.policies
+        ]
+
+    assert verdicts(other) == verdicts(usual)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("tale", TALES)
+def test_open_gaps_do_not_depend_on_it(tale: Tale, order: str) -> None:
+    story = tale()
+    usual, other = told(story, None), told(story, ORDERS[order])
+
+    def standing(report: Report) -> object:
+        return [gap for gap in report.gaps if gap.state == "open"]
+
+    assert standing(other) == standing(usual)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("tale", TALES)
+def test_instants_do_not_depend_on_it(tale: Tale, order: str) -> None:
+    story = tale()
+    usual, other = told(story, None), told(story, ORDERS[order])
+
+    def times(report: Report) -> object:
+        return [(c.pod, p.name, p.since) for c in report.containers for p in c.policies], [
+            node.clock_offset_seconds for node in report.nodes
+        ]
+
+    assert times(other) == times(usual)
+
+
+def test_a_policys_events_delivered_twice_are_counted_once() -> None:
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = covered(story)
+    story.wait(20)
+    before = len(story.history)
+    story.edit(policy)
+    story.edit(policy)
+    for _, observation in story.history[before:]:
+        story.observe(observation)
+    story.wait(0.1)
+    story.learn(policy, policy, action="modified")
+    story.intend(pod)
+    assert story.verdict(pod) == "covered applied"
+
+
+def test_a_pods_events_delivered_twice_do_not_bring_an_ended_container_back() -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    before = len(story.history)
+    pod = story.pod()
+    story.register(pod)
+    story.write(pod)
+    story.wait(20)
+    story.restart(pod)
+    events = [o for _, o in story.history[before:] if stream_of(o) == "kubernetes/pods"]
+    story.register(pod)
+    story.write(pod)
+    story.wait(20)
+    said = len(story.announced)
+    for observation in events:
+        story.observe(observation)
+    assert story.announced[said:] == []
+    assert story.verdict(pod) == "covered applied"
