@@ -103,7 +103,7 @@ def delivery(configuration: Configuration, outbox: Outbox, metrics: Metrics) -> 
         path = configuration.jsonl.path or STANDARD_OUTPUT
         return JsonLines(outbox, path, prefix=kafka.prefix, failed=metrics.delivery_failed)
     # A fifth of a second and some megabytes, which only those pay who publish to Kafka.
-    from monitor.sinks.kafka import KafkaSettings, KafkaSink  # noqa: PLC0415
+    from monitor.sinks.kafka import KafkaSettings, KafkaSink
 
     settings = KafkaSettings(
         brokers=kafka.brokers,
@@ -235,7 +235,7 @@ class Service:
         """Give the sink the time to deliver what is decided."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DELIVERY_SECONDS):
-                while self._outbox.statistics().records:  # noqa: ASYNC110
+                while self._outbox.statistics().records:  # noqa: ASYNC110  # bounded by a deadline
                     await asyncio.sleep(DELIVERY_LOOK_SECONDS)
                 return
         log.warning("%d records are not delivered yet", self._outbox.statistics().records)
@@ -261,7 +261,7 @@ def _in_time(name: str, stop: Callable[[], Awaitable[None]]) -> Callable[[], Awa
             async with asyncio.timeout(STOP_SECONDS):
                 await stop()
         except TimeoutError:
-            log.error("%s did not stop in time", name)  # noqa: TRY400
+            log.error("%s did not stop in time", name)  # noqa: TRY400  # a late stop has no traceback
 
     return stopped
 
@@ -290,7 +290,7 @@ async def serve(configuration: Configuration) -> None:
                 configuration,
                 server=server,
                 clock=clock,
-                random=Random(),  # noqa: S311
+                random=Random(),
             )
             service = Service(
                 configuration,

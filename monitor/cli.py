@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         return UNFINISHED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001  # the last resort: a defect is named, not dumped
         traceback.print_exc()
         sys.stderr.write(f"{PROGRAM}: could not finish; the lines above say where\n")
         return UNFINISHED

@@ -85,8 +85,6 @@ class Judgement(Struct, frozen=True):
     """How long a daemon whose output is unread is taken to need from start to initialised."""
     incident_hold: Seconds = 60.0
     """How long an incident without open gaps stays open."""
-    clock_error: Seconds = 1.0
-    """How far two clocks of one node may be apart."""
 
 
 class Kafka(Struct, frozen=True):
@@ -246,7 +244,7 @@ def _suggestion(word: str, known: Iterator[str] | list[str]) -> str:
 
 
 def _file_settings(path: Path, reading: _Reading) -> Iterator[_Setting]:
-    import yaml  # noqa: PLC0415
+    import yaml
 
     try:
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
@@ -270,13 +268,13 @@ class _Document:
     loader: Any
     reading: _Reading
 
-    def settings(self, root: Any) -> Iterator[_Setting]:  # noqa: ANN401
+    def settings(self, root: Any) -> Iterator[_Setting]:
         for _, section, body in self._pairs(root, "the file", list(SECTIONS)):
             for line, key, node in self._pairs(body, section, list(_keys(section))):
                 value = self.loader.construct_object(node, deep=True)
                 yield _Setting(where=f"{self.path}:{line}", section=section, key=key, value=value)
 
-    def _pairs(self, node: Any, name: str, known: list[str]) -> Iterator[tuple[int, str, Any]]:  # noqa: ANN401
+    def _pairs(self, node: Any, name: str, known: list[str]) -> Iterator[tuple[int, str, Any]]:
         if node is None or node.tag == "tag:yaml.org,2002:null":
             return
         if node.id != "mapping":

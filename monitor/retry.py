@@ -14,7 +14,7 @@ LIMIT_SECONDS = 30.0
 HEALTHY_SECONDS = 60.0
 
 
-class Late(TimeoutError):  # noqa: N818
+class Late(TimeoutError):
     """An answer that did not come within its time."""
 
 

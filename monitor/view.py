@@ -72,7 +72,7 @@ class EngineView:
         rows: Sequence[Any] = getattr(self._current(), section)
         return rows
 
-    def present(self, row: Any) -> Mapping[str, Any]:  # noqa: ANN401
+    def present(self, row: Any) -> Mapping[str, Any]:
         return plain(row)
 
     def explain(self, namespace: str, pod: str) -> Sequence[Mapping[str, Any]] | None:

@@ -96,8 +96,8 @@ def test_one_message_lists_every_problem_and_where_it_stands(file: Path) -> None
         "judgement:\n"
         "  graec: 3\n"
         "  grace: soon\n"
-        "  clock_error: 1\n"
-        "  clock_error: 2\n"
+        "  incident_hold: 1\n"
+        "  incident_hold: 2\n"
         "http: here\n"
         "jsonl: {path: out.jsonl}\n"
     )
@@ -110,7 +110,7 @@ def test_one_message_lists_every_problem_and_where_it_stands(file: Path) -> None
         "monitor.yaml:3: the file: unknown key 'judgment'; did you mean judgement?",
         "monitor.yaml:6: judgement: unknown key 'graec'; did you mean grace?",
         "monitor.yaml:7: judgement.grace: expected `float`, got `str`",
-        "monitor.yaml:9: judgement: 'clock_error' stands here twice",
+        "monitor.yaml:9: judgement: 'incident_hold' stands here twice",
         "monitor.yaml:10: http must be a mapping of keys to values",
         (
             "KUBEARMOR_MONITOR_KAFKA__BROKER: no such setting; "

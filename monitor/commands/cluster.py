@@ -88,7 +88,7 @@ async def look_once(
             configuration,
             server=server,
             clock=clock,
-            random=Random(),  # noqa: S311
+            random=Random(),
         )
         engine = Engine(
             core=app.coverage(configuration, started=clock.now()),
@@ -120,7 +120,7 @@ async def look_once(
 
 async def _settled(engine: Engine, activity: Activity) -> None:
     await engine.synced.wait()
-    while not activity.quiet or _undecided(engine.report()):  # noqa: ASYNC110
+    while not activity.quiet or _undecided(engine.report()):  # noqa: ASYNC110  # bounded by a deadline
         await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -76,7 +76,7 @@ def _report(options: Namespace) -> Mapping[str, Any]:
         report = timeline.report()
     else:
         # Reading a cluster needs the clients of one; a trace does not.
-        from monitor.commands import cluster  # noqa: PLC0415
+        from monitor.commands import cluster
 
         configuration = cluster.configuration(options)
         report = asyncio.run(cluster.look_once(configuration, within=options.timeout))

@@ -179,7 +179,7 @@ async def _record(
                 configuration,
                 server=server,
                 clock=clock,
-                random=Random(),  # noqa: S311
+                random=Random(),
                 tap=tape.hear,
             )
             recorder = Recorder(write=write, tape=tape, clock=clock, observer=live.observe)

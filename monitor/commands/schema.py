@@ -101,7 +101,7 @@ def _definitions(*kinds: type[Struct]) -> tuple[list[dict[str, Any]], dict[str, 
     return list(references), dict(components)
 
 
-def _spelled_out(member: Any) -> Any:  # noqa: ANN401
+def _spelled_out(member: Any) -> Any:
     """Return the schema with strings in RFC 3339 for Unix seconds."""
     if isinstance(member, list):
         return [_spelled_out(part) for part in member]

@@ -91,11 +91,11 @@ class Tape:
         raw = self._take((pod, stamp))
         return None if raw is None else raw.decode("utf-8", "replace")
 
-    def hear(self, message: Any) -> None:  # noqa: ANN401
+    def hear(self, message: Any) -> None:
         """Keep a feed's message for the observation made of it, which is delivered next."""
         self._message = message
 
-    def message(self) -> Any:  # noqa: ANN401
+    def message(self) -> Any:
         """Pick up the feed's message."""
         message, self._message = self._message, None
         return message

@@ -67,7 +67,7 @@ class View(Protocol):
 
     def rows(self, section: str) -> Sequence[Any]: ...
 
-    def present(self, row: Any) -> Mapping[str, Any]: ...  # noqa: ANN401
+    def present(self, row: Any) -> Mapping[str, Any]: ...
 
     def explain(self, namespace: str, pod: str) -> Sequence[Mapping[str, Any]] | None:
         """Return the Pod's containers with their reasons; None if there is no such Pod."""

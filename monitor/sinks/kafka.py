@@ -127,7 +127,7 @@ class KafkaSink:
         self._outbox = outbox
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._backoff = Backoff(random=random or Random())  # noqa: S311
+        self._backoff = Backoff(random=random or Random())
         self._delivered_in = delivered
         self._failed = failed
         self._said = _Said()
@@ -141,7 +141,7 @@ class KafkaSink:
                 await self._deliver_with_one_producer()
             except MonitorError:
                 raise
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001  # whatever it was, a new producer is tried
                 failure = error
             self._report(failure)
             if not isinstance(failure, RECORD_REFUSED):
@@ -342,11 +342,11 @@ async def _end(producer: AIOKafkaProducer, *, seconds: float) -> None:
     Its own `stop` waits for every batch to be delivered, for ever if the broker stays away. So its
     sender ends first (requests on their way have a deadline), then the batches nobody will send.
     """
-    sender = producer._sender.sender_task  # noqa: SLF001
+    sender = producer._sender.sender_task  # noqa: SLF001  # stop() waits for ever
     if sender is not None:
         sender.cancel()
         await asyncio.wait({sender}, timeout=seconds)
-        producer._message_accumulator.fail_all(errors.ProducerClosed())  # noqa: SLF001
+        producer._message_accumulator.fail_all(errors.ProducerClosed())  # noqa: SLF001  # likewise
     stopping = asyncio.ensure_future(producer.stop())
     await asyncio.wait({stopping}, timeout=seconds)
     stopping.cancel()

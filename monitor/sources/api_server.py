@@ -21,7 +21,7 @@ REFUSAL_BYTES = 64 * 1024
 NETWORK_ERRORS = (aiohttp.ClientError, OSError, SourceError)  # TimeoutError is an OSError
 
 
-class TooLarge(Exception):  # noqa: N818
+class TooLarge(Exception):
     """A body beyond its bound."""
 
 
@@ -127,7 +127,7 @@ def failure_of(error: Exception) -> Failure:
     return Failure("unreachable", type(error).__name__)
 
 
-def _watched_socket(address: Any) -> socket.socket:  # noqa: ANN401
+def _watched_socket(address: Any) -> socket.socket:
     """Return a socket on which the kernel notices a peer that went away without a word."""
     family, kind, protocol, *_ = address
     watched = socket.socket(family=family, type=kind, proto=protocol)

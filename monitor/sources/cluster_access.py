@@ -125,7 +125,7 @@ async def from_kubeconfig(path: str | None = None, *, context: str | None = None
 
 async def _load_kubeconfig(path: str | None, context: str | None) -> Access:
     # 37 MiB and half a second, which only those pay who need it.
-    from kubernetes_asyncio import client, config  # noqa: PLC0415
+    from kubernetes_asyncio import client, config
 
     configuration = client.Configuration()
     try:

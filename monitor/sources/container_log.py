@@ -64,7 +64,7 @@ class Past(Struct, frozen=True):
 End: TypeAlias = Failure | Literal["ended", "quiet", "jumped"]
 
 
-class Jumped(Exception):  # noqa: N818
+class Jumped(Exception):
     """The output does not go on where it was left."""
 
 

@@ -115,7 +115,7 @@ class Peer(Struct, frozen=True):
         return f"daemon:{self.node}" if self.node else "relay"
 
 
-class Lost(Exception):  # noqa: N818
+class Lost(Exception):
     """The connection is no good any more."""
 
 

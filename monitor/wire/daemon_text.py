@@ -64,7 +64,8 @@ _RELEASE: Final = re.compile(r"BUILD-INFO: version: (v?\d+\.\d+\.\d+[^\s,]*)")
 _PLUGIN: Final = re.compile(r"Created plugin \S*?-kubearmor-(v\d+\.\d+\.\d+\S*)")
 _SETTING: Final = re.compile(r"(\w+):(\[[^\]]*\]|[^\s\[\]{}]*)")
 _CLIENT: Final = re.compile(
-    r"(Added a new|Deleted the) client \(([0-9a-fA-F-]+)(?:, \w*)?\) for Watch(Alerts|Logs|Messages)$"  # noqa: E501
+    r"(Added a new|Deleted the) client \(([0-9a-fA-F-]+)(?:, \w*)?\) "
+    r"for Watch(Alerts|Logs|Messages)$"
 )
 _WATCH_STARTED: Final = {
     "Started to monitor security policies": "kubearmorpolicies",

@@ -28,7 +28,7 @@ class Fields(Protocol):
 class ProtoFields:
     """Fields of a decoded protobuf message."""
 
-    def __init__(self, message: Any) -> None:  # generated messages share no base type with fields  # noqa: ANN401
+    def __init__(self, message: Any) -> None:  # generated messages share no base type with fields
         self._message = message
 
     def text(self, name: str) -> str:
@@ -47,7 +47,7 @@ class JsonFields:
     def text(self, name: str) -> str:
         value = self._members.get(name, "")
         if not isinstance(value, str):
-            raise ValueError(f"{name} is not a string")  # one error type for bad input  # noqa: TRY004
+            raise ValueError(f"{name} is not a string")  # noqa: TRY004  # one error for bad input
         return value.encode("utf-8", "replace").decode()
 
     def number(self, name: str) -> int:

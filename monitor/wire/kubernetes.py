@@ -21,7 +21,7 @@ T = TypeVar("T")
 FlawReason: TypeAlias = Literal["malformed", "invalid", "too-deep", "text"]
 
 
-class Undecodable(ValueError):  # noqa: N818
+class Undecodable(ValueError):
     """An input that is not what it should be.
 
     `reason`: `malformed` is no JSON (nothing is known about what it held), `invalid` lacks a field

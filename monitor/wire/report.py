@@ -31,7 +31,7 @@ def encode(report: Report) -> bytes:
     return orjson.dumps(plain(report), option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _spell(name: str, value: Any) -> Any:  # any JSON value  # noqa: ANN401
+def _spell(name: str, value: Any) -> Any:  # any JSON value
     if name in INSTANTS or name in INTERVALS_OF_INSTANTS:
         return _times(value)
     if name == "stages":
@@ -43,7 +43,7 @@ def _spell(name: str, value: Any) -> Any:  # any JSON value  # noqa: ANN401
     return value
 
 
-def _times(value: Any) -> Any:  # an instant, or lists of them  # noqa: ANN401
+def _times(value: Any) -> Any:  # an instant, or lists of them
     if isinstance(value, list | tuple):
         return [_times(member) for member in value]
     return rfc3339(value) if isinstance(value, int | float) else value

@@ -34,7 +34,7 @@ async def board(called: Called) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def read(board: aiohttp.ClientSession, path: str) -> Any:  # noqa: ANN401 - any JSON
+async def read(board: aiohttp.ClientSession, path: str) -> Any:
     async with board.get(path) as response:
         assert response.status == 200
         return await response.json()

@@ -747,7 +747,7 @@ def ready(
     return story
 
 
-def covered(story: Story, **pod: Any) -> PodOf:  # noqa: ANN401  # the arguments of Story.pod
+def covered(story: Story, **pod: Any) -> PodOf:  # the arguments of Story.pod
     """A Pod whose rules are written one second after its start; leaves the clock there."""
     one = story.pod(**pod)
     story.wait(0.5)

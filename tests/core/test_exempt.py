@@ -10,7 +10,7 @@ RESTARTABLE = {"initContainers": [{"name": "app", "restartPolicy": "Always"}]}
 ONCE = {"initContainers": [{"name": "app"}]}
 
 
-def policed(**pod: Any) -> tuple[Story, PodOf]:  # noqa: ANN401  # the arguments of Story.pod
+def policed(**pod: Any) -> tuple[Story, PodOf]:  # the arguments of Story.pod
     story = ready()
     story.learn(story.cluster_policy(not_in=[]))
     return story, story.pod(**pod)

@@ -180,7 +180,7 @@ def test_the_core_is_judged_by_the_time_that_it_is_told(monkeypatch: pytest.Monk
     life = lived("v1.7.4", steps)
     heard, until = life.story.history, life.story.now
 
-    def broken(*_: Any, **__: Any) -> float:  # noqa: ANN401  # whatever a clock is called with
+    def broken(*_: Any, **__: Any) -> float:  # whatever a clock is called with
         raise AssertionError("the core looked at a clock")
 
     for clock in ("time", "monotonic", "time_ns", "monotonic_ns", "perf_counter", "sleep"):

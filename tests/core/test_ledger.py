@@ -150,7 +150,7 @@ def test_a_gap_of_new_labels_has_the_same_id_whenever_they_arrive() -> None:
 
 def test_ids_differ_between_clusters() -> None:
     def identity(cluster: str) -> str:
-        from monitor.core.coverage import Settings  # noqa: PLC0415
+        from monitor.core.coverage import Settings
 
         story = listening(settings=Settings(cluster=cluster))
         story.until(0)

@@ -34,7 +34,7 @@ Listed = Callable[[str, list[Object]], None]
 Changed = Callable[[str, str, Object], None]
 
 
-class Expired(Exception):  # noqa: N818 - it is the API's word for it
+class Expired(Exception):
     """The resourceVersion is too old: only a new list helps."""
 
 

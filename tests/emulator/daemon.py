@@ -16,6 +16,7 @@ from tests.emulator.kernel import Kernel
 from tests.emulator.lines import VERBATIM, Line, updated_time
 from tests.emulator.releases import Release
 from tests.emulator.schedule import Schedule, Timing
+from tests.emulator.selection import Policy
 from tests.emulator.settings import Settings
 from tests.emulator.starting import NODE_ID, RUNTIME_MESSAGE, STEPS, node_values, section
 from tests.emulator.switches import Failures
@@ -77,7 +78,7 @@ class Daemon:
         self.settings = Settings(
             release=release, world=world, say=self._say, failures=lambda: self.failures
         )
-        generator = random.Random(seed)  # noqa: S311 - the lottery must be repeatable
+        generator = random.Random(seed)
         self.beliefs = Beliefs(
             release=release,
             world=world,
@@ -92,6 +93,10 @@ class Daemon:
     @property
     def endpoints(self) -> Sequence[Endpoint]:
         return self.beliefs.endpoints
+
+    @property
+    def policies(self) -> Sequence[Policy]:
+        return self.beliefs.policies
 
     @property
     def exited(self) -> bool:

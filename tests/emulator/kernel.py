@@ -116,7 +116,7 @@ def rules(policy: Policy) -> Iterator[Rule]:
                 )
 
 
-def _first(levels: Sequence[Mapping[str, Any]], name: str) -> Any:  # noqa: ANN401 - raw JSON
+def _first(levels: Sequence[Mapping[str, Any]], name: str) -> Any:
     return next((level[name] for level in levels if level.get(name)), None)
 
 

@@ -115,7 +115,7 @@ class Relay:
                 await _copy_until_one_ends(stub, buffers)
 
 
-async def _copy_until_one_ends(stub: Any, buffers: Mapping[str, _Buffer]) -> None:  # noqa: ANN401
+async def _copy_until_one_ends(stub: Any, buffers: Mapping[str, _Buffer]) -> None:
     """Copy a daemon's streams; when one of them breaks, it is the connection that broke.
 
     A task group would not do: an error of a stream that is broken at the same moment would take
@@ -130,7 +130,7 @@ async def _copy_until_one_ends(stub: Any, buffers: Mapping[str, _Buffer]) -> Non
         await asyncio.gather(*streams, return_exceptions=True)
 
 
-async def _copy(stub: Any, name: str, buffer: _Buffer) -> None:  # noqa: ANN401 - generated
+async def _copy(stub: Any, name: str, buffer: _Buffer) -> None:
     request = feeder_pb2.RequestMessage(Filter=REQUESTS[name])
     async for item in getattr(stub, METHODS[name])(request):
         buffer.put(item)

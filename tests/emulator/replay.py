@@ -193,7 +193,7 @@ def _denies(daemon: Daemon, container: str, path: str) -> bool:
     )
 
 
-def _plain(name: str, value: Any) -> Any:  # noqa: ANN401 - a field of a proto
+def _plain(name: str, value: Any) -> Any:
     if name == "Labels":
         return sorted(value.split(","))
     return {**value, "ExecID": ""} if name == "ExecEvent" else value

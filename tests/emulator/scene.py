@@ -42,7 +42,7 @@ def pod(
     namespace: str = "shop",
     started: bool = True,
     containers: tuple[str, ...] = ("main",),
-    **metadata: Any,  # noqa: ANN401 - parts of a manifest
+    **metadata: Any,
 ) -> Object:
     uid = f"uid-{namespace}-{name}"
     statuses = [

@@ -22,7 +22,7 @@ def ignore(change: str, detail: str, stream: str) -> None:
 
 
 @asynccontextmanager
-async def serving(feed: Feed, *, port: int = 0, client: Any = ignore) -> AsyncIterator[Listener]:  # noqa: ANN401
+async def serving(feed: Feed, *, port: int = 0, client: Any = ignore) -> AsyncIterator[Listener]:
     listener = Listener(address="127.0.0.1", port=port, feed=feed, client=client)
     await listener.serve()
     try:
@@ -114,7 +114,7 @@ async def test_what_does_not_fit_into_a_client_s_queue_is_dropped_silently() -> 
     assert (got, last) == (list(range(QUEUE)), -1)
 
 
-async def process(stream: Any) -> int:  # noqa: ANN401
+async def process(stream: Any) -> int:
     return int((await stream.read()).PID)
 
 
@@ -161,7 +161,7 @@ async def test_a_relay_passes_on_what_all_daemons_send() -> None:
     assert got == {"node-0", "node-1"}
 
 
-async def passed_on(stream: Any, feeds: tuple[Feed, ...]) -> set[str]:  # noqa: ANN401
+async def passed_on(stream: Any, feeds: tuple[Feed, ...]) -> set[str]:
     """Publish until every feed's alert has come through: a relay keeps nothing for later."""
 
     async def publish() -> None:

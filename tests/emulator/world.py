@@ -80,5 +80,5 @@ class World:
         return self.objects["pods"].get((namespace, name))
 
 
-def _revision(item: Object | None) -> Any:  # noqa: ANN401 - an opaque token
+def _revision(item: Object | None) -> Any:
     return item and item["metadata"].get("resourceVersion")

@@ -12,7 +12,7 @@ SOURCE = "kubearmor-monitor/test/cluster"
 
 def record(
     key: str = "test/uid/app",
-    state: Any = 0,  # noqa: ANN401 - any JSON
+    state: Any = 0,
     *,
     topic: Topic = "gaps",
     subject: str | None = None,

@@ -26,7 +26,7 @@ POLICY = (
 )
 
 
-def container(number: int, *, namespace: str = "team-a", verdict: str = "covered") -> Any:  # noqa: ANN401
+def container(number: int, *, namespace: str = "team-a", verdict: str = "covered") -> Any:
     return ContainerCoverage(
         node="node-1",
         namespace=namespace,
@@ -64,7 +64,7 @@ class SmallView:
     def rows(self, section: str) -> Sequence[Any]:
         return self.sections.get(section, ())
 
-    def present(self, row: Any) -> Mapping[str, Any]:  # noqa: ANN401
+    def present(self, row: Any) -> Mapping[str, Any]:
         plain = msgspec.json.decode(msgspec.json.encode(row))
         assert isinstance(plain, dict)
         return plain

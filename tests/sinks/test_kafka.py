@@ -94,7 +94,7 @@ async def test_a_broker_that_is_away_is_tried_again_and_said_once(
         outbox,
         KafkaSettings(brokers=(f"127.0.0.1:{port}",)),
         clock=clock,
-        random=Random(1),  # noqa: S311 - the same jitter each time
+        random=Random(1),
         failed=reasons.append,
     )
     task = asyncio.create_task(sink.deliver())

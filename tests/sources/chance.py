@@ -4,4 +4,4 @@ from random import Random
 
 
 def chance(seed: int = 7) -> Random:
-    return Random(seed)  # noqa: S311 - it spreads delays, it keeps no secrets
+    return Random(seed)

@@ -49,7 +49,7 @@ class ScriptedFeed:
     def listening(self) -> bool:
         return self._server is not None
 
-    def send(self, kind: Kind, *messages: Any) -> None:  # noqa: ANN401 - a message or raw bytes
+    def send(self, kind: Kind, *messages: Any) -> None:
         """Send to every client of a feed."""
         for subscriber in self.subscribers[kind]:
             for message in messages:
@@ -107,7 +107,7 @@ class ScriptedFeed:
     ) -> None:
         await self.stop()
 
-    async def _health(self, request: Any, context: Any) -> Any:  # noqa: ANN401
+    async def _health(self, request: Any, context: Any) -> Any:
         self.probes += 1
         if self.health == "silent":
             await asyncio.Event().wait()
@@ -116,8 +116,8 @@ class ScriptedFeed:
         wrong = self.health == "wrong"
         return feeder_pb2.ReplyMessage(Retval=request.nonce ^ 1 if wrong else request.nonce)
 
-    def _watch(self, kind: Kind) -> Any:  # noqa: ANN401
-        async def watch(request: Any, context: Any) -> AsyncIterator[bytes]:  # noqa: ANN401
+    def _watch(self, kind: Kind) -> Any:
+        async def watch(request: Any, context: Any) -> AsyncIterator[bytes]:
             if (code := self.refused.get(kind)) is not None:
                 await _end(context, code)
                 return
@@ -136,6 +136,6 @@ class ScriptedFeed:
         return watch
 
 
-async def _end(context: Any, code: grpc.StatusCode) -> None:  # noqa: ANN401
+async def _end(context: Any, code: grpc.StatusCode) -> None:
     if code is not grpc.StatusCode.OK:
         await context.abort(code, "told to")

@@ -116,7 +116,7 @@ class Network:
         self._pending: list[bytes] | None = None
         self._buffer = LineBuffer(limit=4000)
 
-    def step(self, action: str, argument: Any) -> None:  # noqa: ANN401
+    def step(self, action: str, argument: Any) -> None:
         self.now += 7.0
         getattr(self, f"_{action}")(argument)
 
