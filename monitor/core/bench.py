@@ -15,7 +15,6 @@ from monitor.core.evidence import PolicyKey
 from monitor.core.gaps import Exposed, Ledger
 from monitor.core.instants import difference, plus
 from monitor.core.judgement import (
-    Judged,
     Limits,
     NodeView,
     Surroundings,
@@ -35,6 +34,7 @@ from monitor.core.policies import PolicyState
 from monitor.core.propagation import Propagation
 from monitor.core.standing import stand
 from monitor.core.timing import container_timing, delay_of, note_delays
+from monitor.core.verdict import Judged
 from monitor.core.views import Instant, Views
 from monitor.core.world import World
 

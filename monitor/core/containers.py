@@ -26,7 +26,7 @@ from monitor.core.selector import identities
 
 if TYPE_CHECKING:
     from monitor.core.effects import Effects
-    from monitor.core.judgement import Judged
+    from monitor.core.verdict import Judged
 
 Kind: TypeAlias = Literal["container", "init", "sidecar", "ephemeral"]
 

@@ -20,12 +20,13 @@ from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.evidence import ContainerEvidence, Incarnation, PolicyKey
 from monitor.core.instants import later
 from monitor.core.kubernetes import POLICY_KINDS
-from monitor.core.model import Grade, Interval, Verdict
+from monitor.core.model import Grade, Interval
 from monitor.core.nodes import NodeState, Phase
 from monitor.core.policies import SLACK, Learned, PolicyState
 from monitor.core.prediction import predict
 from monitor.core.reading import Reading, read
 from monitor.core.semantics import Behaviour, behaviour
+from monitor.core.verdict import Judged
 
 QUEUE_IS_MOVING: Final = 10.0
 CLOSE_CALL: Final = 1.0
@@ -58,7 +59,7 @@ class NodeView(Struct, frozen=True):
     followed: bool
     blind: dict[str, float]
     unsettled_since: float | None
-    awaited: dict[PolicyKey, "Judged"]
+    awaited: dict[PolicyKey, Judged]
 
 
 class Surroundings(Struct, frozen=True):
@@ -69,19 +70,6 @@ class Surroundings(Struct, frozen=True):
 
     namespace_created: Interval | None
     ambiguous: frozenset[str]
-
-
-class Judged(Struct, frozen=True):
-    """A verdict with its reasons. `recheck`: when time alone can change it."""
-
-    verdict: Verdict
-    grade: Grade | None = None
-    cause: str | None = None
-    since: Interval | None = None
-    predicted: bool | None = None
-    recheck: float | None = None
-    written: Interval | None = None
-    opening: str = ""
 
 
 def exemption(container: ContainerRecord, view: NodeView) -> Judged | None:

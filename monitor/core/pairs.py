@@ -6,10 +6,10 @@ from typing import Final
 from monitor.core.causes import rank
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import PolicyKey
-from monitor.core.judgement import Judged
 from monitor.core.model import PairState, Verdict
 from monitor.core.policies import PolicyState
 from monitor.core.timing import delay_of
+from monitor.core.verdict import Judged
 
 SEVERITY: Final[dict[str, int]] = {
     verdict: place

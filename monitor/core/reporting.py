@@ -8,7 +8,7 @@ from monitor.core.bench import Bench
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import PolicyKey
 from monitor.core.gaps import Ledger
-from monitor.core.judgement import Judged, NodeView
+from monitor.core.judgement import NodeView
 from monitor.core.model import (
     ContainerCoverage,
     Interval,
@@ -21,6 +21,7 @@ from monitor.core.model import (
 )
 from monitor.core.pairs import excess_state, pair_state
 from monitor.core.timing import exposure_of
+from monitor.core.verdict import Judged
 from monitor.core.views import Views
 from monitor.core.world import World
 

@@ -6,8 +6,9 @@ from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import PolicyKey
 from monitor.core.expectation import Expectation
 from monitor.core.instants import difference, later, plus
-from monitor.core.judgement import Judged, NodeView
+from monitor.core.judgement import NodeView
 from monitor.core.model import ContainerTiming, Interval
+from monitor.core.verdict import Judged
 
 
 def delay_of(container: ContainerRecord, key: PolicyKey) -> Interval | None:

@@ -1,0 +1,18 @@
+"""The answer for one pair."""
+
+from msgspec import Struct
+
+from monitor.core.model import Grade, Interval, Verdict
+
+
+class Judged(Struct, frozen=True):
+    """A verdict with its reasons. `recheck`: when time alone can change it."""
+
+    verdict: Verdict
+    grade: Grade | None = None
+    cause: str | None = None
+    since: Interval | None = None
+    predicted: bool | None = None
+    recheck: float | None = None
+    written: Interval | None = None
+    opening: str = ""
