@@ -8,6 +8,8 @@ gaps are open.
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from monitor.core.causes import CAUSES
 from monitor.core.containers import NEVER, ContainerRecord, Uncovered
 from monitor.core.deadlines import Deadlines
@@ -91,7 +93,9 @@ class Bench:
         else:
             surroundings = self._surroundings(container)
             standing = self._standing_pairs(container, view, surroundings)
-            if standing is container.expected.members and container.verdict == "covered":
+            if self._is_settled(container, standing):
+                if container.pod.deleting:
+                    container.frozen = self._stood(container, view, standing)
                 return
             written = None
             if standing is NEVER:
@@ -104,7 +108,28 @@ class Bench:
         yield from self._announce(container, view, judged, standing=standing, now=now)
         self._plan(container, judged, now=now)
         if container.pod.deleting:
-            container.frozen = self.judge_whole(container, view, now=now)
+            container.frozen = self._stood(container, view, standing) | judged
+
+    @staticmethod
+    def _is_settled(container: ContainerRecord, standing: frozenset[PolicyKey]) -> bool:
+        """Whether all is covered, was so before, and was said so of these policies."""
+        return (
+            standing is container.expected.members
+            and container.verdict == "covered"
+            and container.announced is container.expected
+        )
+
+    @staticmethod
+    def _stood(
+        container: ContainerRecord, view: NodeView, standing: frozenset[PolicyKey]
+    ) -> dict[PolicyKey, Judged]:
+        """The pairs that stand, as a report shows them."""
+        evidence = view.incarnation.container(container.id) if view.incarnation else None
+        if not standing or evidence is None:
+            return {}
+        written = view.node.clock.instant(evidence.latest_write)
+        verdict = Judged("covered", grade="applied", since=written, predicted=True, written=written)
+        return dict.fromkeys(standing, verdict)
 
     def _plan(
         self, container: ContainerRecord, judged: dict[PolicyKey, Judged], *, now: float
@@ -181,8 +206,13 @@ class Bench:
         """The verdicts of the pairs that do not simply stand."""
         judged: dict[PolicyKey, Judged] = {}
         alike = bool(standing) and not container.uncovered
+        silent = not standing and self._is_silent(container, view)
+        shared: Judged | None = None
         for key in container.expected.keys:
             if key in standing:
+                continue
+            if shared is not None and self._is_plain(container, view, key, surroundings):
+                judged[key] = shared
                 continue
             known = view.awaited.get(key) if alike else None
             if known is not None and known.since and known.since[0] >= container.started[1]:
@@ -201,7 +231,45 @@ class Bench:
             judged[key] = self._still_open(container, view, key, verdict)
             if alike and self._is_awaited(container, view, key, verdict):
                 view.awaited[key] = verdict
+            if silent and self._is_plain(container, view, key, surroundings):
+                shared = verdict
         return judged
+
+    def _is_silent(self, container: ContainerRecord, view: NodeView) -> bool:
+        """Whether nothing was ever heard of a container, so that its policies can differ little.
+
+        Then one verdict serves for all policies that were there before it.
+        """
+        if container.effects is not None or container.since_relabel or view.blind:
+            return False
+        if self._ledger.holds(container.id):
+            return False
+        if any(p.ended and p.ended[1] >= container.started[0] for p in view.node.past()):
+            return False
+        incarnation = view.incarnation
+        evidence = incarnation.container(container.id) if incarnation else None
+        return evidence is None or not (evidence.latest_write or evidence.removed)
+
+    def _is_plain(
+        self,
+        container: ContainerRecord,
+        view: NodeView,
+        key: PolicyKey,
+        surroundings: Surroundings,
+    ) -> bool:
+        """Whether a policy was there before the container and nothing is special about it."""
+        policy = self._world.policies[key]
+        incarnation = view.incarnation
+        return (
+            policy.changed[1] <= container.started[0]
+            and policy.rules.enforced
+            and policy.name not in surroundings.ambiguous
+            and view.behaviour is not None
+            and view.behaviour.refreshes_namespaces
+            and incarnation is not None
+            and key not in incarnation.rejected
+            and (view.phase != "ready" or key in incarnation.policies)
+        )
 
     def _namesakes(
         self, container: ContainerRecord, policy: PolicyState
@@ -250,24 +318,24 @@ class Bench:
     ) -> Judged:
         """An open gap stays open while nothing is known: waiting and blindness do not close it.
 
+        While one waits, the pair is still not covered; while one is blind, nobody knows.
+
         But a daemon that started since and whose output is not read may have closed it.
         """
         if judged.verdict not in {"pending", "unknown"} or not self._ledger.holds(container.id):
             return judged
         if not view.followed and _identity(view) != container.gap_under:
             return judged
-        gap = self._ledger.open_of(container.id, judged.opening)
         reference = self._world.policies[key].reference
-        if gap is None or reference not in gap.policies:
+        found = self._ledger.open_with(container.id, reference, opening=judged.opening)
+        if found is None:
             return judged
-        return Judged(
-            gap.verdict,
-            cause=gap.cause,
-            since=judged.since,
-            predicted=judged.predicted,
-            recheck=judged.recheck,
-            opening=judged.opening,
-        )
+        gap, opening = found
+        if judged.verdict == "unknown":
+            return replace(judged, held=True, opening=opening)
+        if opening != judged.opening:
+            return judged
+        return replace(judged, verdict=gap.verdict, cause=gap.cause)
 
     def _remember(
         self,
@@ -320,7 +388,7 @@ class Bench:
         exposed = [
             self._exposed(container, view, key, verdict)
             for key, verdict in judged.items()
-            if verdict.verdict in {"gap", "lost"}
+            if verdict.verdict in {"gap", "lost"} or verdict.held
         ]
         yield from self._ledger.update(container, exposed, healed=healed, now=now)
         yield from self._arrivals(container, judged)
@@ -332,7 +400,9 @@ class Bench:
             if v.verdict not in SPARED
         )
         self._expose(container, judged, healed=healed)
-        if (container.verdict, container.cause, container.uncovered) != before:
+        after = (container.verdict, container.cause, container.uncovered)
+        if after != before or container.announced is not container.expected:
+            container.announced = container.expected
             yield from self._state(container, judged)
         if container.verdict == "covered" and not container.timed and healed is not None:
             container.timed = True
@@ -378,11 +448,15 @@ class Bench:
     def _exposed(
         self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
     ) -> Exposed:
-        cause = judged.cause or "unexplained"
+        cause, verdict = judged.cause or "unexplained", judged.verdict
         policy = self._world.policies[key]
+        if judged.held:
+            found = self._ledger.open_with(container.id, policy.reference, opening=judged.opening)
+            assert found is not None
+            cause, verdict = found[0].cause, found[0].verdict
         return Exposed(
             policy=policy.reference,
-            verdict=judged.verdict,
+            verdict=verdict,
             cause=cause,
             since=judged.since or container.started,
             opening=judged.opening,

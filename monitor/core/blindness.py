@@ -10,7 +10,16 @@ from monitor.core.model import SourceState
 class Source:
     """One source's history."""
 
-    __slots__ = ("last_event", "name", "outages", "reason", "restarts", "since", "up")
+    __slots__ = (
+        "awaits_list",
+        "last_event",
+        "name",
+        "outages",
+        "reason",
+        "restarts",
+        "since",
+        "up",
+    )
 
     def __init__(self, *, name: str, started: float) -> None:
         self.name = name
@@ -19,6 +28,7 @@ class Source:
         self.reason = "not seen yet"
         self.outages: list[tuple[float, float]] = []
         self.last_event = 0.0
+        self.awaits_list: float | None = None
         self.restarts = 0
 
     def rise(self, *, at: float, reason: str) -> bool:
@@ -27,9 +37,22 @@ class Source:
         if self.up:
             return False
         self.outages.append((self.since, at))
+        if self.name.startswith("kubernetes/") and reason != "resumed":
+            self.awaits_list = self.since
         self.restarts += 1
         self.up, self.since = True, at
         return True
+
+    def hear(self, at: float) -> bool:
+        """Something came from it; return whether that ended the wait for its list."""
+        self.last_event = at
+        waited, self.awaits_list = self.awaits_list is not None, None
+        return waited
+
+    @property
+    def blind_since(self) -> float | None:
+        """Since when what it shows may be out of date: down, or up again and not yet listed."""
+        return self.awaits_list if self.up else self.since
 
     def fall(self, *, at: float, reason: str) -> bool:
         """Note a `down`; only the first of several counts."""

@@ -152,6 +152,7 @@ class ContainerRecord:
     """
 
     __slots__ = (
+        "announced",
         "cause",
         "covered",
         "covered_by",
@@ -186,12 +187,13 @@ class ContainerRecord:
         second = second_of(running.started_at) if running else None
         self.started = (second[0], max(second[0], min(second[1], at))) if second else (at, at)
         self.expected: PolicySet = NOTHING
+        self.announced: PolicySet | None = None
         self.covered = NEVER
         self.covered_by: tuple[str, int] | None = None
         self.gap_under: tuple[str, int] | None = None
         self.effects: Effects | None = None
         self.residual: dict[PolicyKey, float] | None = None
-        self.since_relabel: dict[PolicyKey, float] | None = None
+        self.since_relabel: dict[PolicyKey, Interval] | None = None
         self.delay: Interval | None = None
         self.delayed = NEVER
         self.delays: dict[PolicyKey, Interval] | None = None

@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from monitor.core import facts
 from monitor.core.bench import Bench
+from monitor.core.containers import exempt, unsupported
 from monitor.core.deadlines import Deadlines
 from monitor.core.effects import effect_of
-from monitor.core.evidence import SHORT_ID, Incarnation
+from monitor.core.evidence import SHORT_ID, Incarnation, PolicyKey
 from monitor.core.gaps import Ledger
 from monitor.core.judgement import Limits
 from monitor.core.model import (
@@ -33,7 +34,7 @@ from monitor.core.model import (
 )
 from monitor.core.nodes import NodeState
 from monitor.core.policies import CONTAINER_KINDS
-from monitor.core.propagation import Propagation, everywhere
+from monitor.core.propagation import Propagation
 from monitor.core.reporting import Counted, Reporter
 from monitor.core.views import Views
 from monitor.core.world import World
@@ -97,10 +98,12 @@ class Coverage:
         if isinstance(observation, DaemonLine):
             self._line(observation, at=now)
         elif isinstance(observation, Changed):
-            self._world.sources.get(f"kubernetes/{observation.resource}").last_event = now
+            self._world.sources.get(f"kubernetes/{observation.resource}").hear(now)
             self._world.change(observation.resource, observation.type, observation.object, at=now)
         elif isinstance(observation, Listed):
-            self._world.sources.get(f"kubernetes/{observation.resource}").last_event = now
+            source = self._world.sources.get(f"kubernetes/{observation.resource}")
+            if source.hear(now):
+                self._world.mark_all()
             self._world.list(observation.resource, observation.items, at=now)
         elif isinstance(observation, Alert | Log):
             self._report(observation, at=now)
@@ -141,7 +144,7 @@ class Coverage:
         if kind == "kubernetes" and source.up != before:
             self._world.mark_all()
             if not source.up:
-                self._deadlines.put(EVERYTHING, at + self._settings.grace)
+                self._deadlines.put(EVERYTHING + name, at + self._settings.grace)
         if source.up != before:
             self._announced.append(source.state())
 
@@ -162,16 +165,25 @@ class Coverage:
             self._world.mark_node(node)
         elif subject is not None:
             self._mark_container(subject, node, incarnation, fact)
-        elif isinstance(fact, facts.Irrelevant):
-            return
-        elif isinstance(fact, facts.Unrecognised):
+        elif not isinstance(fact, facts.Irrelevant):
+            self._mark_by(fact, node, incarnation)
+        if isinstance(fact, facts.PolicyLearned):
+            self._policy_learned(node, incarnation, line, at=at)
+
+    def _mark_by(self, fact: facts.Fact, node: NodeState, incarnation: Incarnation) -> None:
+        """Mark what a line that names no container can have changed."""
+        if isinstance(fact, facts.Unrecognised):
             self._unknown_line(node, incarnation)
         elif isinstance(fact, facts.PodSeen):
             self._mark_pod(fact, incarnation)
-        elif isinstance(fact, DECISIVE) or self._is_judged_by_lines(incarnation):
+        elif isinstance(fact, DECISIVE):
             self._world.mark_node(node)
-        if isinstance(fact, facts.PolicyLearned):
-            self._policy_learned(node, incarnation, line, at=at)
+        elif not self._is_judged_by_lines(incarnation):
+            return
+        elif isinstance(fact, facts.PolicyLearned):
+            self._mark_policy(node, (fact.kind, fact.namespace, fact.name))
+        else:
+            self._world.mark_node(node)
 
     def _unknown_line(self, node: NodeState, incarnation: Incarnation) -> None:
         release = node.release(incarnation) or "unknown"
@@ -199,6 +211,11 @@ class Coverage:
                 return
         self._world.dirty[container.id] = None
 
+    def _mark_policy(self, node: NodeState, key: PolicyKey) -> None:
+        for container in node.containers.values():
+            if key in container.expected.members or container.residual:
+                self._world.dirty[container.id] = None
+
     def _mark_pod(self, fact: facts.PodSeen, incarnation: Incarnation) -> None:
         """A line about a Pod matters by itself only where no line about a container will follow."""
         pod = self._world.pods_by_key.get((fact.namespace, fact.name))
@@ -219,15 +236,17 @@ class Coverage:
         if learned is None or not learned.certain or learned.position != line.stamp:
             return
         known = node.clock.instant(line.stamp, at=at)
+        untracked = self._world.untracked(node)
         waiting = [
             container.id
             for container in node.containers.values()
             if policy.key in container.expected.members
             and policy.key not in container.covered
-            and container.verdict not in {"exempt", "unsupported"}
+            and unsupported(container.pod, container.kind) is None
+            and exempt(container.pod, untracked=untracked) is None
         ]
         self._announced.append(self._propagation.learned(policy, node, known, waiting=waiting))
-        complete = everywhere(policy, self._world.nodes.values())
+        complete = self._propagation.everywhere(policy, self._world.nodes)
         if complete is not None:
             self._announced.append(complete)
 
@@ -237,6 +256,9 @@ class Coverage:
         feed = "alerts" if isinstance(report, Alert) else "logs"
         name = f"{feed}/{report.via.removeprefix('daemon:')}"
         self._world.sources.get(name).last_event = at
+        container = self._world.containers.get(report.container_id)
+        if container is not None:
+            self._world.node(container.node).clock.compare(int(report.updated * 1e9), at=at)
         if isinstance(report, Alert) and report.release:
             self._release_of(report)
         effect = effect_of(report)
@@ -253,7 +275,7 @@ class Coverage:
     # --- out ------------------------------------------------------------------------------------
 
     def _mark(self, subject: str) -> None:
-        if subject == EVERYTHING:
+        if subject.startswith(EVERYTHING):
             self._world.mark_all()
         elif subject in self._world.containers:
             self._world.dirty[subject] = None

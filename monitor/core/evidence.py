@@ -98,6 +98,7 @@ class Incarnation:
         self.ended: Interval | None = None
         self.first_seen = 0.0
         self.lines = 0
+        self.first_position = 0
         self.last_position = 0
         self.last_at = 0.0
         self.opened = False

@@ -34,10 +34,13 @@ class Exposed(Struct, frozen=True, gc=False):
 class _OpenGap:
     """`announced`: when it was; a gap announced at its deadline can turn out never to have been."""
 
-    __slots__ = ("announced", "gap", "incident")
+    __slots__ = ("announced", "gap", "incident", "opening")
 
-    def __init__(self, gap: Gap, *, announced: float, incident: tuple[str, str]) -> None:
+    def __init__(
+        self, gap: Gap, *, opening: str, announced: float, incident: tuple[str, str]
+    ) -> None:
         self.gap = gap
+        self.opening = opening
         self.announced = announced
         self.incident = incident
 
@@ -63,10 +66,17 @@ class Ledger:
         """Whether a gap of that container is open."""
         return container_id in self._open
 
-    def open_of(self, container_id: str, opening: str) -> Gap | None:
-        """The open gap of a container for that opening."""
-        entry = self._open.get(container_id, {}).get(self.identity(container_id, opening))
-        return entry.gap if entry else None
+    def open_with(
+        self, container_id: str, policy: PolicyReference, *, opening: str
+    ) -> tuple[Gap, str] | None:
+        """The open gap of a pair and what opened it: preferably that opening, else any."""
+        entries = [
+            entry
+            for entry in self._open.get(container_id, {}).values()
+            if policy in entry.gap.policies
+        ]
+        entry = min(entries, key=lambda entry: entry.opening != opening, default=None)
+        return (entry.gap, entry.opening) if entry else None
 
     def identity(self, container_id: str, opening: str) -> str:
         """The id of the gap of that container and opening."""
@@ -131,7 +141,9 @@ class Ledger:
         if known is None:
             self._ended.pop(identity, None)
             self.total[worst.cause] = self.total.get(worst.cause, 0) + 1
-            self._open[container.id][identity] = _OpenGap(gap, announced=now, incident=key)
+            self._open[container.id][identity] = _OpenGap(
+                gap, opening=worst.opening, announced=now, incident=key
+            )
             return gap
         if known.incident != key:
             self._leave(known.incident, identity)

@@ -130,7 +130,7 @@ class _Pair:
         self.namesakes = namesakes
         self.opening = self._opened_by()
         needed = later(container.started, policy.changed)
-        self.needed = later(needed, (relabelled, relabelled)) if relabelled is not None else needed
+        self.needed = later(needed, relabelled) if relabelled is not None else needed
 
     def judge(self) -> Judged:
         for resource in ("pods", POLICY_RESOURCES[self.policy.kind]):
@@ -149,14 +149,14 @@ class _Pair:
 
     def _opened_by(self) -> str:
         """What made the pair need protection: the latest of start, revision and relabelling."""
-        if self.relabelled is not None and self.relabelled >= self.policy.changed[1]:
+        if self.relabelled is not None and self.relabelled[1] >= self.policy.changed[1]:
             return f"labels:{self.container.pod.labels.id}:{self.container.pod.mode}"
         if self.policy.changed[0] > self.container.started[0]:
             return f"policy:{self.policy.uid}:{self.policy.generation}"
         return "start"
 
     def _blind_for_long(self, since: float | None) -> bool:
-        return since is not None and self.now - since > self.limits.grace
+        return since is not None and self.now - since >= self.limits.grace
 
     # --- node-level causes ----------------------------------------------------------------------
 
@@ -249,7 +249,7 @@ class _Pair:
             return self._covered("applied" if sure else "inferred", evidence, predicted=predicted)
         if predicted and found == "removed" and evidence is not None:
             return self._removed(evidence, max(evidence.deleted, evidence.refused))
-        deadline, reason = self._deadline(incarnation, evidence)
+        deadline, reason = self._deadline(incarnation, evidence, learned)
         if self._is_early(deadline):
             return self._waiting(incarnation, self._settled_by(deadline), predicted=predicted)
         if predicted and found == "doubtful":
@@ -271,7 +271,7 @@ class _Pair:
         """The rules are gone although they are expected: lost if they had been there."""
         if self.lost is not None:
             return self._still_lost(predicted=True)
-        if not evidence.created and self.policy.key not in self.container.covered:
+        if not evidence.created:
             return self._gap("unexplained", predicted=True)
         return Judged(
             "lost",
@@ -311,14 +311,16 @@ class _Pair:
         """Whether something reported then is about this revision under that incarnation."""
         stamp = int(updated * 1e9)
         instant = self._instant(stamp)
-        if incarnation.running is not None and instant[1] < incarnation.running[0] - CLOSE_CALL:
-            return False
         if incarnation.ended is not None and instant[0] > incarnation.ended[1]:
             return False
         learned = self.policy.learned(incarnation, self.view.node.clock)
         if learned is not None:
             return stamp >= learned.position
-        return instant[1] >= self.policy.changed[0]
+        if instant[1] < self.policy.changed[0]:
+            return False
+        if incarnation.first_position and incarnation.opened:
+            return stamp >= incarnation.first_position
+        return incarnation.running is not None and instant[0] >= incarnation.running[0]
 
     def _refutation(self, incarnation: Incarnation) -> float | None:
         """When what the policy forbids was done, surely after the last write and proof."""
@@ -374,13 +376,18 @@ class _Pair:
     # --- silence --------------------------------------------------------------------------------
 
     def _deadline(
-        self, incarnation: Incarnation, evidence: ContainerEvidence | None
+        self,
+        incarnation: Incarnation,
+        evidence: ContainerEvidence | None,
+        learned: Learned | None,
     ) -> tuple[float, str | None]:
         """Until when silence is normal, and the cause if it lasts."""
         start = max(self.needed[1], self.view.phase_since[1], self.view.began)
         text = self.view.node.text
         if text.up:
             start = max(start, text.since)
+        if learned is not None:
+            start = max(start, learned.at)
         if evidence is not None and evidence.removed:
             start = max(start, self._instant(evidence.removed)[1])
         deadline = start + self.limits.grace

@@ -19,6 +19,7 @@ Phase: TypeAlias = Literal["ready", "starting", "down", "replaced", "absent"]
 
 DAEMON_LABEL: Final = ("kubearmor-app", "kubearmor")
 DAEMON_CONTAINER: Final = "kubearmor"
+AWAITED: Final = 5.0
 ENDED_READ: Final = 2
 ENDED_KEPT: Final = 4
 ALWAYS: Final[Interval] = (0.0, 0.0)
@@ -90,8 +91,13 @@ class NodeState:
             self.incarnation(pod.uid, restart)
             self._end(pod.uid, restart, second_of(terminated.finished_at), at=at)
         former = getattr(last, "terminated", None)
-        if former is not None and restart > 0:
-            self._end(pod.uid, restart - 1, second_of(former.finished_at), at=at)
+        if former is None:
+            return
+        # While it waits to be started again, the last run has the present count.
+        waits = running is None and terminated is None
+        if waits or restart > 0:
+            ended = restart if waits else restart - 1
+            self._end(pod.uid, ended, second_of(former.finished_at), at=at)
 
     def _end(self, uid: str, restart: int, finished: Interval | None, *, at: float) -> None:
         incarnation = self.incarnation(uid, restart)
@@ -127,6 +133,7 @@ class NodeState:
         if found is None:
             found = Incarnation(node=self.name, pod_uid=pod_uid, restart=restart)
             self.incarnations[pod_uid, restart] = found
+            self._forget_old()
         return found
 
     def _rank(self, incarnation: Incarnation) -> tuple[float, float, int]:
@@ -216,16 +223,27 @@ class NodeState:
                     return f"{pod.namespace}/{owner.name}"
         return None
 
-    def follows(self, incarnation: Incarnation, *, now: float, patience: float) -> bool:
+    def awaited_until(self, incarnation: Incarnation) -> float:
+        """Until when it is no wonder that nothing was read yet of an incarnation."""
+        began = incarnation.running or (incarnation.first_seen, incarnation.first_seen)
+        return began[1] + AWAITED
+
+    def follows(self, incarnation: Incarnation, *, now: float) -> bool:
         """Whether its output is read whole, or is awaited since the one before ended."""
         if self.could_have_read(incarnation):
             return True
         if incarnation.lines or incarnation.holes or not self.text.outages:
             return False
-        began = incarnation.running or (incarnation.first_seen, incarnation.first_seen)
+        return not self._missed_the_end() and now <= self.awaited_until(incarnation)
+
+    def _missed_the_end(self) -> bool:
+        """Whether the output was unread when the last incarnation ended, not because it ended."""
         ends = [i.ended[0] for i in self.incarnations.values() if i.ended is not None]
-        fell_with_it = self.text.up or self.text.since >= max(ends, default=0.0) - 1.0
-        return fell_with_it and now < began[1] + patience
+        end = max(ends, default=0.0)
+        if not self.text.up:
+            return self.text.since < end - 1.0
+        began, ended = self.text.outages[-1]
+        return began < end - 1.0 and ended >= end
 
     # --- text ---------------------------------------------------------------------------------
 
@@ -256,6 +274,7 @@ class NodeState:
             return None
         if incarnation.lines == 0:
             incarnation.pod = line.pod
+            incarnation.first_position = line.stamp
             self._open(incarnation, line, at=at)
         elif self.unresolved is not None:
             self._admit_hole(self.unresolved)
@@ -294,7 +313,6 @@ class NodeState:
             and not incarnation.opened
             and not incarnation.initialized
         ):
-            incarnation.initialized = line.stamp
             incarnation.initialized_at = incarnation.running or (0.0, at)
         return incarnation.fold(line, at)
 

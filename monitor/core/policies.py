@@ -57,6 +57,7 @@ class PolicyState:
         )
         self.selector: Selector = Selector()
         self.rules: Rules = Rules(())
+        self.listed = listed
         self.counted_from = 0
         self._compile(policy.spec or {})
         self.events.append(Event(at=self.changed[1], generation=self.generation))
@@ -100,7 +101,7 @@ class PolicyState:
             return None
         current = self._first_event_of_current()
         if current == 0:
-            return Learned(position=lines[0].position, at=lines[0].at, certain=True)
+            return self._learned_before_us(lines)
         base = self._event_at(lines[0], clock)
         uncertain: Learned | None = None
         for offset, line in enumerate(lines):
@@ -113,6 +114,12 @@ class PolicyState:
                 uncertain = Learned(position=line.position, at=line.at, certain=False)
         return uncertain
 
+    def _learned_before_us(self, lines: list[LearnedLine]) -> Learned:
+        """The revision is the first we saw: edits before that show as `modified` lines at most."""
+        edits = self.generation - 1 if self.listed else 0
+        line = lines[-1] if edits > 0 else lines[0]
+        return Learned(position=line.position, at=line.at, certain=len(lines) > edits)
+
     def _first_event_of_current(self) -> int:
         index = len(self.events) - 1
         while index > 0 and self.events[index - 1].generation == self.generation:
@@ -121,7 +128,7 @@ class PolicyState:
 
     def _about_this_object(self, line: LearnedLine, clock: NodeClock) -> bool:
         """A line older than the object is about an earlier one of the same name."""
-        return clock.instant(line.position, at=line.at)[1] >= self.created[0] - SLACK
+        return clock.instant(line.position, at=line.at)[1] >= self.created[0]
 
     def _event_at(self, line: LearnedLine, clock: NodeClock) -> int:
         """The event that was the latest when a first line was printed; in doubt the older."""

@@ -58,7 +58,7 @@ def _is_younger(
     if learned is not None and lines:
         last = lines[-1].position
         configured = incarnation.namespaces.get(namespace)
-        if configured is not None:
+        if configured is not None and incarnation.initialized:
             return configured > max(last, incarnation.initialized)
         return _compare(created, clock.instant(last, at=lines[-1].at))
     ends_of_holes = [hole[1] for hole in incarnation.holes]

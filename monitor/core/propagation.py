@@ -1,6 +1,7 @@
 """How a policy's revision travels: known by a daemon, written on its node, known by all."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from monitor.core.evidence import PolicyKey
 from monitor.core.instants import difference
@@ -9,12 +10,14 @@ from monitor.core.nodes import NodeState
 from monitor.core.policies import PolicyState
 
 Revision = tuple[PolicyKey, int]
+REVISIONS_KEPT: Final = 10_000
 
 
 class Propagation:
     """Which revisions are on their way, and where they still have to be written."""
 
     def __init__(self) -> None:
+        self._known_by: dict[Revision, set[str]] = {}
         self._waiting: dict[tuple[Revision, str], tuple[PolicyTiming, set[str]]] = {}
 
     def learned(
@@ -29,9 +32,12 @@ class Propagation:
             propagation_seconds=difference(known, policy.changed),
             written=None,
         )
+        revision = (policy.key, policy.generation)
+        self._known_by.setdefault(revision, set()).add(node.name)
+        if len(self._known_by) > REVISIONS_KEPT:
+            del self._known_by[next(iter(self._known_by))]
         containers = set(waiting)
         if containers:
-            revision = (policy.key, policy.generation)
             self._waiting[revision, node.name] = (timing, containers)
         return timing
 
@@ -66,26 +72,31 @@ class Propagation:
             if not containers:
                 del self._waiting[place]
 
-
-def everywhere(policy: PolicyState, nodes: Iterable[NodeState]) -> PolicyTiming | None:
-    """The timing of a revision that every running daemon knows; None while one does not."""
-    latest: Interval | None = None
-    for node in nodes:
-        incarnation = node.current()
-        if incarnation is None:
-            continue
-        learned = policy.learned(incarnation, node.clock)
-        if learned is None or not learned.certain:
+    def everywhere(
+        self, policy: PolicyState, nodes: Mapping[str, NodeState]
+    ) -> PolicyTiming | None:
+        """The timing of a revision that every running daemon knows; None while one does not."""
+        known_by = self._known_by.get((policy.key, policy.generation), set())
+        daemons = [node for node in nodes.values() if node.incarnations]
+        if len(known_by) < len(daemons):
             return None
-        known = node.clock.instant(learned.position, at=learned.at)
-        latest = known if latest is None else max(latest, known)
-    if latest is None:
-        return None
-    return PolicyTiming(
-        policy=policy.reference,
-        node="",
-        changed=policy.changed,
-        known=latest,
-        propagation_seconds=difference(latest, policy.changed),
-        written=None,
-    )
+        latest: Interval | None = None
+        for node in daemons:
+            incarnation = node.current()
+            if incarnation is None:
+                continue
+            learned = policy.learned(incarnation, node.clock)
+            if learned is None or not learned.certain:
+                return None
+            known = node.clock.instant(learned.position, at=learned.at)
+            latest = known if latest is None else max(latest, known)
+        if latest is None:
+            return None
+        return PolicyTiming(
+            policy=policy.reference,
+            node="",
+            changed=policy.changed,
+            known=latest,
+            propagation_seconds=difference(latest, policy.changed),
+            written=None,
+        )

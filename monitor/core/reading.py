@@ -70,7 +70,7 @@ def _with_line(
         return "doubtful" if is_old and learned.position < evidence.latest_write else "none"
     refused = evidence.refused > max(evidence.created, learned.position)
     last_line = incarnation.policies[policy.key][-1].position
-    emptied = evidence.deleted > evidence.created and last_line < basis
+    emptied = evidence.deleted > max(evidence.created, evidence.latest_write) and last_line < basis
     if refused or (emptied and _follows_relabel(container, policy, incarnation, basis)):
         return "removed"
     return _after_hole(incarnation, evidence, knows=learned.position < basis)
@@ -113,7 +113,7 @@ def _follows_relabel(
     relabelled = (container.since_relabel or {}).get(policy.key)
     if relabelled is None:
         return True
-    seen = incarnation.pod_line_since(container.pod.key, relabelled - SLACK / 4)
+    seen = incarnation.pod_line_since(container.pod.key, relabelled[0] - SLACK)
     return seen is not None and basis >= seen
 
 

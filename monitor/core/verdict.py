@@ -6,7 +6,10 @@ from monitor.core.model import Grade, Interval, Verdict
 
 
 class Judged(Struct, frozen=True):
-    """A verdict with its reasons. `recheck`: when time alone can change it."""
+    """A verdict with its reasons.
+
+    `recheck`: when time alone can change it; `held`: unknown now, and its gap is still open.
+    """
 
     verdict: Verdict
     grade: Grade | None = None
@@ -16,3 +19,4 @@ class Judged(Struct, frozen=True):
     recheck: float | None = None
     written: Interval | None = None
     opening: str = ""
+    held: bool = False

@@ -17,6 +17,9 @@ SETTLING: Final = (
 )
 
 
+TURN: Final = 0.001
+
+
 class Views:
     """Looks at nodes."""
 
@@ -40,10 +43,13 @@ class Views:
             if ready is not None and ready[1] > now:
                 self._deadlines.put(node.name, ready[1])
         blind = {
-            name.partition("/")[2]: source.since
+            name.partition("/")[2]: source.blind_since
             for name, source in self._world.sources.by_name.items()
-            if name.startswith("kubernetes/") and not source.up
+            if name.startswith("kubernetes/") and source.blind_since is not None
         }
+        followed = incarnation is None or node.follows(incarnation, now=now)
+        if followed and incarnation is not None and not node.could_have_read(incarnation):
+            self._deadlines.put(node.name, max(now, node.awaited_until(incarnation)) + TURN)
         unsettled = [since for resource, since in blind.items() if resource in SETTLING]
         release = node.release(incarnation)
         return NodeView(
@@ -53,8 +59,7 @@ class Views:
             phase_since=since,
             untracked=self._world.untracked(node),
             unsupported=node.is_beyond_reach(),
-            followed=incarnation is None
-            or node.follows(incarnation, now=now, patience=self._limits.grace),
+            followed=followed,
             behaviour=behaviour(release),
             release=release,
             began=self._began,

@@ -147,7 +147,7 @@ class World:
             relabelled = labels is not state.labels
             state.take(pod, labels=labels, at=at)
             if switched or relabelled:
-                self._reconsider(state, at=at, switched=switched)
+                self._reconsider(state, at=at, switched=switched, listed=listed)
         self._containers(state, pod, at=at)
 
     def _labels_of(self, pod: Pod) -> Labels:
@@ -170,15 +170,22 @@ class World:
         for container in state.containers:
             self._end(container, (at, at))
 
-    def _reconsider(self, state: PodState, *, at: float, switched: bool) -> None:
-        """After a change of labels or of the Pod's own mode something else may be expected."""
+    def _reconsider(self, state: PodState, *, at: float, switched: bool, listed: bool) -> None:
+        """After a change of labels or of the Pod's own mode something else may be expected.
+
+        What a list shows may have changed at any time since the watch before it broke.
+        """
+        outages = self.sources.get("kubernetes/pods").outages
+        since = outages[-1][0] if listed and outages else at
         for container in state.containers:
             before = container.expected
             self._expect(container)
             known = frozenset() if switched else before.members
             fresh = [key for key in container.expected.keys if key not in known]
             if fresh:
-                container.since_relabel = (container.since_relabel or {}) | dict.fromkeys(fresh, at)
+                container.since_relabel = (container.since_relabel or {}) | dict.fromkeys(
+                    fresh, (since, at)
+                )
             gone = container.covered - container.expected.members
             if gone:
                 container.residual = (container.residual or {}) | dict.fromkeys(gone, at)

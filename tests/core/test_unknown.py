@@ -300,7 +300,7 @@ def test_an_open_gap_stays_open_while_text_is_away() -> None:
     story.wait(15)
     story.down("text/node-a", *FEEDS)
     story.wait(3600)
-    assert story.verdict(pod) == "gap unexplained"
+    assert story.verdict(pod) == "unknown source-outage"
     assert story.gaps() == ["open gap unexplained shop/cart/app"]
 
 
