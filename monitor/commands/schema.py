@@ -20,7 +20,7 @@ from monitor.core.model import (
     Report,
     SourceState,
 )
-from monitor.wire.report import INSTANTS, INTERVALS_OF_INSTANTS
+from monitor.wire.report import INSTANTS, INTERVALS
 
 EXAMPLES = """\
 examples:
@@ -43,7 +43,7 @@ EVENTS: Mapping[str, type[Struct]] = {
     "policy-set": PolicySetState,
     "source": SourceState,
 }
-SPELLED_OUT = {*INSTANTS, *INTERVALS_OF_INSTANTS, "stages"}
+SPELLED_OUT = INSTANTS | INTERVALS
 INSTANT = {"type": "string", "format": "date-time"}
 TEXT = {"type": "string"}
 
