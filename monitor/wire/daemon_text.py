@@ -22,6 +22,7 @@ LONGEST_LINE: Final = 1 << 20
 FIXED_STAMP: Final = len("2026-11-23T21:27:44.389151700Z")
 DAEMON_STAMP: Final = len("2026-11-23 21:27:44.376375")
 LONGEST_LEVEL: Final = DAEMON_STAMP + 24
+LONGEST_ID: Final = 64
 
 _IRRELEVANT: Final = facts.Irrelevant()
 _UNRECOGNISED: Final = facts.Unrecognised()
@@ -138,8 +139,9 @@ def classify(text: bytes) -> tuple[float | None, Fact]:
     read = _FREQUENT.get(message[:8])
     fact = read(message) if read is not None else None
     if fact is None:
-        level = _COLOUR.sub(b"", text[27 : start - 1]).decode("ascii", "replace")
-        fact = say(message.decode("utf-8", "replace").rstrip(), level=level)
+        fact = _said(message.decode("utf-8", "replace").rstrip())
+    if fact is None:
+        fact = _IRRELEVANT if _COLOUR.sub(b"", text[27 : start - 1]) == b"DEBUG" else _UNRECOGNISED
     if fact is _IRRELEVANT:
         return None, fact
     try:
@@ -166,6 +168,23 @@ def _frequent_update(message: bytes) -> Fact | None:
     return _IRRELEVANT if message.startswith(b"Updating container preset rules") else None
 
 
+def _frequent_creation(message: bytes) -> Fact | None:
+    identity = message[23:]
+    is_whole = len(identity) == LONGEST_ID and identity.isalnum()
+    if is_whole and message.startswith(b"Creating inner map for "):
+        return facts.MapCreated(identity.decode("ascii", "replace"))
+    return None
+
+
+def _frequent_detection(message: bytes) -> Fact | None:
+    read = _DETECTIONS.get(message[: len(b"Detected a Pod ")])
+    return None if read is None else read(message.decode("utf-8", "replace").rstrip())
+
+
+def _frequent_failure(message: bytes) -> Fact | None:
+    return _IRRELEVANT if message.startswith(b"failed to fetch Pod") else None
+
+
 def _frequent_silence(_message: bytes) -> Fact | None:
     return _IRRELEVANT
 
@@ -181,6 +200,14 @@ def _unstamped(text: bytes) -> Fact:
 
 def say(message: str, *, level: str) -> Fact:
     """What a message (without stamp and level) says; also for messages over gRPC."""
+    fact = _said(message)
+    if fact is not None:
+        return fact
+    return _IRRELEVANT if level == "DEBUG" else _UNRECOGNISED
+
+
+def _said(message: str) -> Fact | None:
+    """What a message says that is known; the others matter by their level."""
     exact = _EXACT.get(message)
     if exact is not None:
         return exact
@@ -192,7 +219,7 @@ def say(message: str, *, level: str) -> Fact:
             return read(message)
     if message.startswith(_SILENT) or not message:
         return _IRRELEVANT
-    return _IRRELEVANT if level == "DEBUG" else _UNRECOGNISED
+    return None
 
 
 def _policy(message: str) -> Fact:
@@ -407,8 +434,15 @@ _SILENT: Final = (
     "Failed to update containerd container",
 )
 
+_DETECTIONS: Final[dict[bytes, Callable[[str], Fact]]] = {
+    b"Detected a Pod ": _pod,
+    b"Detected a cont": _container,
+}
 _FREQUENT: Final[dict[bytes, Callable[[bytes], Fact | None]]] = {
     b"Updating": _frequent_update,
+    b"Creating": _frequent_creation,
+    b"Detected": _frequent_detection,
+    b"failed t": _frequent_failure,
     b"Successf": _frequent_silence,
     b"[Protect": _frequent_silence,
     b"[AnonMap": _frequent_silence,
