@@ -1,11 +1,14 @@
 """The output of one daemon container through pods/log: what to ask for, what an answer means."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
+from monitor.clock import Clock
 from monitor.retry import Late
+from monitor.sources import RejectionReason
 from monitor.sources.api_server import NETWORK_ERRORS, ApiServer, failure_of
 from monitor.sources.failures import Failure
 from monitor.sources.lines import LineBuffer, Lines
@@ -16,6 +19,7 @@ BACKLOG_BYTES = 2 * 1024 * 1024
 BACKLOG_LINES = 16_384
 ANSWER_SECONDS = 30.0
 QUIET_SECONDS = 60.0
+FUTURE_SECONDS = 86_400.0
 
 
 class Incarnation(NamedTuple):
@@ -75,7 +79,8 @@ class ContainerLog:
     comes in the place of what was asked for. That the second that is read again holds the last line
     that was read is the proof that it is still the same run.
 
-    `overlong` is called with the beginning of every line that is too long to be kept.
+    `refuse` is called with the beginning of every line that cannot be kept, and why: it is too
+    long, or it is stamped in a future so far that all lines after it would seem to precede it.
     """
 
     def __init__(
@@ -84,12 +89,14 @@ class ContainerLog:
         *,
         server: ApiServer,
         transcript: Transcript,
-        overlong: Callable[[bytes], None],
+        clock: Clock,
+        refuse: Callable[[RejectionReason, bytes], None],
     ) -> None:
         self._target = target
         self._server = server
         self._transcript = transcript
-        self._overlong = overlong
+        self._clock = clock
+        self._refuse = refuse
 
     async def past(self, *, complete: bool, previous: bool = False) -> Past | Failure:
         """Read what was written until now and not read before: the newest 2 MiB of it.
@@ -182,5 +189,21 @@ class ContainerLog:
 
     def _kept(self, lines: Lines) -> list[bytes]:
         for head in lines.overlong:
-            self._overlong(head)
-        return lines.complete
+            self._refuse("too-long", head)
+        last_day = self._last_day()
+        kept = []
+        for line in lines.complete:
+            if _is_dated_after(line, last_day):
+                self._refuse("invalid", line)
+            else:
+                kept.append(line)
+        return kept
+
+    def _last_day(self) -> bytes:
+        latest = datetime.fromtimestamp(self._clock.now() + FUTURE_SECONDS, tz=UTC)
+        return latest.strftime("%Y-%m-%d").encode()
+
+
+def _is_dated_after(line: bytes, day: bytes) -> bool:
+    """Compare the date as text; what does not begin with a date is for others to refuse."""
+    return line[:10] > day and line[:1].isdigit()

@@ -21,7 +21,7 @@ from msgspec import structs
 from monitor.clock import Clock
 from monitor.core.model import Observation
 from monitor.retry import HEALTHY_SECONDS, Backoff, Late, cancelled, within
-from monitor.sources import Intake, quoted
+from monitor.sources import Intake, RejectionReason, quoted
 from monitor.sources.api_server import NETWORK_ERRORS, ApiServer
 from monitor.sources.container_log import ContainerLog, DaemonTarget, End, Incarnation, Past
 from monitor.sources.failures import Failure
@@ -235,7 +235,11 @@ class NodeLog:
 
     def _log(self, target: DaemonTarget, transcript: Transcript) -> ContainerLog:
         return ContainerLog(
-            target, server=self._server, transcript=transcript, overlong=self._reject_overlong
+            target,
+            server=self._server,
+            transcript=transcript,
+            clock=self._clock,
+            refuse=self._refuse,
         )
 
     def _see(self, target: DaemonTarget) -> None:
@@ -244,13 +248,14 @@ class NodeLog:
 
     def _read_lines(self, target: DaemonTarget, lines: list[bytes]) -> None:
         read: list[Observation] = []
+        label = target.label
         for line in lines:
             try:
                 read.append(
                     read_line(
                         line,
                         node=target.node,
-                        pod=target.label,
+                        pod=label,
                         pod_uid=target.uid,
                         restart=target.restart,
                         container=target.container,
@@ -260,8 +265,8 @@ class NodeLog:
                 self._intake.reject(kind="text", reason="malformed", detail=quoted(line))
         self._deliver(read)
 
-    def _reject_overlong(self, head: bytes) -> None:
-        self._intake.reject(kind="text", reason="too-long", detail=quoted(head))
+    def _refuse(self, reason: RejectionReason, line: bytes) -> None:
+        self._intake.reject(kind="text", reason=reason, detail=quoted(line))
 
     def _deliver(self, observations: Sequence[Observation]) -> None:
         if observations:

@@ -12,6 +12,9 @@ from monitor.core.model import Alert, Log, Message
 from monitor.wire.daemon_text import say
 from monitor.wire.pb import feeder_pb2
 
+LAST_SECOND = 253_402_300_799
+"""The end of the year 9999, as far as RFC 3339 goes."""
+
 
 class Fields(Protocol):
     """How a field is read, whatever the encoding: the proto's default where it is absent."""
@@ -86,8 +89,12 @@ def message_from_json(members: Mapping[str, Any], *, via: str) -> Message:
 
 def _updated(fields: Fields) -> float:
     """Unix seconds at which the daemon handled the event: UpdatedTime, else Timestamp."""
-    text = fields.text("UpdatedTime")
-    return seconds(text) if text else float(fields.number("Timestamp"))
+    if text := fields.text("UpdatedTime"):
+        return seconds(text)
+    number = fields.number("Timestamp")
+    if not 0 <= number <= LAST_SECOND:
+        raise ValueError(f"Timestamp is no time: {number}")
+    return float(number)
 
 
 def _alert(fields: Fields, *, via: str) -> Alert:

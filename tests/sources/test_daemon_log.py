@@ -348,6 +348,20 @@ async def test_lines_that_cannot_be_used_cost_themselves_only(stage: Stage) -> N
     assert sorted(stage.intake.rejections) == [("text", "malformed"), ("text", "too-long")]
 
 
+async def test_a_line_from_the_far_future_does_not_hide_those_that_follow(stage: Stage) -> None:
+    stage.kubelet.write(stamped(1), b"9999-12-31T23:59:59.999999999Z text", stamped(2))
+    stage.follow(TARGET)
+    await becomes(lambda: stage.kubelet.followed)
+    stage.kubelet.cut()
+    stage.kubelet.write(stamped(3))
+    await becomes(lambda: len(stage.clock.sleepers) > 0)
+    await stage.clock.advance(30.0)
+    await becomes(lambda: len(stage.stamps) == 3)
+
+    assert stage.stamps == [(0, 1), (0, 2), (0, 3)]
+    assert set(stage.intake.rejections) == {("text", "invalid")}
+
+
 async def test_a_quiet_daemon_is_asked_again_each_minute_and_was_never_down(stage: Stage) -> None:
     stage.kubelet.write(stamped(1))
     stage.follow(TARGET)

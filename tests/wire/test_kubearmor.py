@@ -157,6 +157,8 @@ def test_fields_of_a_later_release_are_ignored() -> None:
         {"UpdatedTime": "yesterday"},
         {"UpdatedTime": "2026-07-03T07:50:01"},
         {"UpdatedTime": "", "Timestamp": "soon"},
+        {"UpdatedTime": "", "Timestamp": "-1"},
+        {"UpdatedTime": "", "Timestamp": "253402300800"},
         {"PodName": 7},
         {"PodName": None},
         {"ContainerID": ["a"]},
