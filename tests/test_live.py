@@ -27,7 +27,7 @@ from monitor.sources.grpc import Peer
 from tests.test_engine import Unheard
 
 NODE = Configuration(cluster=Cluster(scope="node", node="node-a"))
-RANDOM = Random(0)  # noqa: S311 - spreads clients
+RANDOM = Random(0)
 KUBECONFIG = """\
 apiVersion: v1
 kind: Config

@@ -67,7 +67,7 @@ def timing(
     )
 
 
-def gap(*, state: Any = "closed", until: Interval | None = (70.0, 72.0)) -> Gap:  # noqa: ANN401
+def gap(*, state: Any = "closed", until: Interval | None = (70.0, 72.0)) -> Gap:
     return Gap(
         id="g",
         state=state,

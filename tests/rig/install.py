@@ -35,11 +35,11 @@ HOW_TO_GET = {
 }
 
 
-class InstallFailed(Exception):  # noqa: N818 - it reports what happened
+class InstallFailed(Exception):
     """A step of a recipe failed."""
 
 
-class ToolsMissing(Exception):  # noqa: N818 - it reports what happened
+class ToolsMissing(Exception):
     """The machine lacks programs the recipes or the servers need; the message names them all."""
 
 

@@ -12,7 +12,7 @@ START = 1795467600.0
 CONTAINER = "c" * 64
 
 
-def truth(**changes: Any) -> Truth:  # noqa: ANN401 - members of any type
+def truth(**changes: Any) -> Truth:
     endpoint = {
         "containers": [CONTAINER],
         "policies": ["p"],
@@ -46,7 +46,7 @@ def truth(**changes: Any) -> Truth:  # noqa: ANN401 - members of any type
     return msgspec.convert({**members, **changes}, Truth)
 
 
-def report(verdict: str = "covered", cause: str | None = None, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+def report(verdict: str = "covered", cause: str | None = None, **changes: Any) -> dict[str, Any]:
     pair = {"namespace": "", "name": "p", "verdict": verdict, "grade": None, "cause": cause}
     container = {
         "containerId": CONTAINER,
