@@ -90,12 +90,17 @@ class Sources:
     def __init__(self, *, started: float) -> None:
         self.started = started
         self.by_name: dict[str, Source] = {}
+        self.collections: dict[str, Source] = {}
+        """Those of the API server's objects, by resource."""
 
     def get(self, name: str) -> Source:
         """Return the source, blind since the start of observation if it is new."""
         found = self.by_name.get(name)
         if found is None:
             found = self.by_name[name] = Source(name=name, started=self.started)
+            kind, _, resource = name.partition("/")
+            if kind == "kubernetes":
+                self.collections[resource] = found
         return found
 
     def known(self, name: str) -> Source | None:

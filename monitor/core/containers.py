@@ -185,7 +185,7 @@ class ContainerRecord:
         self.kind = kind
         running = status.state.running if status.state else None
         second = second_of(running.started_at) if running else None
-        self.started = (second[0], max(second[0], min(second[1], at))) if second else (at, at)
+        self.started = (at, at) if second is None else _until(second, at)
         self.expected: PolicySet = NOTHING
         self.announced: PolicySet | None = None
         self.covered = NEVER
@@ -212,6 +212,11 @@ class ContainerRecord:
 
 
 NO_TIME: Final[Interval] = (0.0, 0.0)
+
+
+def _until(second: Interval, at: float) -> Interval:
+    """The part of a second that had passed at `at`; mostly all of it, and then the same object."""
+    return second if second[1] <= at else (second[0], max(second[0], at))
 
 
 def version_of(metadata: Metadata) -> int:

@@ -43,9 +43,9 @@ class Views:
             if ready is not None and ready[1] > now:
                 self._deadlines.put(node.name, ready[1])
         blind = {
-            name.partition("/")[2]: source.blind_since
-            for name, source in self._world.sources.by_name.items()
-            if name.startswith("kubernetes/") and source.blind_since is not None
+            resource: source.blind_since
+            for resource, source in self._world.sources.collections.items()
+            if source.blind_since is not None
         }
         followed = incarnation is None or node.follows(incarnation, now=now)
         if followed and incarnation is not None and not node.could_have_read(incarnation):
