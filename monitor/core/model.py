@@ -54,8 +54,7 @@ class DaemonLine(Struct, frozen=True):
     """A line of a daemon's output.
 
     `stamp` is the kubelet's time of the line in nanoseconds, strictly rising per (pod_uid, restart,
-    container); `daemon_stamp` the daemon's own in seconds, which does go back; None where the line
-    has none.
+    container); the daemon's own goes back at times and is not kept.
     """
 
     node: str
@@ -64,7 +63,6 @@ class DaemonLine(Struct, frozen=True):
     restart: int
     container: str
     stamp: int
-    daemon_stamp: float | None
     fact: Fact
 
 

@@ -102,7 +102,6 @@ def read_line(
     Raises ValueError for a line without the kubelet's stamp.
     """
     stamp, _, text = raw.partition(b" ")
-    daemon_stamp, fact = classify(text if len(text) <= LONGEST_LINE else text[:LONGEST_LINE])
     return DaemonLine(
         node=node,
         pod=pod,
@@ -110,45 +109,38 @@ def read_line(
         restart=restart,
         container=container,
         stamp=_kubelet_stamp(stamp),
-        daemon_stamp=daemon_stamp,
-        fact=fact,
+        fact=classify(text if len(text) <= LONGEST_LINE else text[:LONGEST_LINE]),
     )
 
 
 def _kubelet_stamp(stamp: bytes) -> int:
     """Nanoseconds of the kubelet's stamp; nearly always in its fixed form with nine digits."""
     if len(stamp) == FIXED_STAMP and stamp[29:] == b"Z" and stamp[19:20] == b".":
-        return _minute(stamp[:16]) + int(stamp[17:19]) * 1_000_000_000 + int(stamp[20:29])
+        return _second(stamp[:19]) + int(stamp[20:29])
     return nanoseconds(stamp.decode("ascii", "replace"))
 
 
 @lru_cache(maxsize=256)
-def _minute(opening: bytes) -> int:
-    """Nanoseconds of the minute that `YYYY-MM-DDTHH:MM` names."""
-    return nanoseconds(opening.decode("ascii", "replace").replace(" ", "T") + ":00Z")
+def _second(opening: bytes) -> int:
+    """Nanoseconds of the second that `YYYY-MM-DDTHH:MM:SS` names."""
+    return nanoseconds(opening.decode("ascii", "replace") + "Z")
 
 
-def classify(text: bytes) -> tuple[float | None, Fact]:
-    """The daemon's own stamp (Unix seconds, taken as UTC) and what the text says."""
+def classify(text: bytes) -> Fact:
+    """What a line says, its own stamp and level left aside; the stamp does go back at times."""
     start = text.find(b"\t", 27, LONGEST_LEVEL) + 1
     if start == 0 or text[DAEMON_STAMP : DAEMON_STAMP + 1] != b"\t":
-        return None, _stamped_otherwise(text)
+        return _stamped_otherwise(text)
     message = text[start:]
     if len(message) < len("NRI"):
-        return None, _IRRELEVANT
+        return _IRRELEVANT
     read = _FREQUENT.get(message[:8])
     fact = read(message) if read is not None else None
     if fact is None:
         fact = _said(message.decode("utf-8", "replace").rstrip())
     if fact is None:
         fact = _IRRELEVANT if _COLOUR.sub(b"", text[27 : start - 1]) == b"DEBUG" else _UNRECOGNISED
-    if fact is _IRRELEVANT:
-        return None, fact
-    try:
-        seconds = _minute(text[:16]) / 1e9 + float(text[17:DAEMON_STAMP])
-    except ValueError:
-        return None, fact
-    return seconds, fact
+    return fact
 
 
 def _stamped_otherwise(text: bytes) -> Fact:

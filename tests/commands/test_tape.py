@@ -126,7 +126,6 @@ def test_a_line_is_written_with_the_incarnation_that_wrote_it(recorded: Recorded
         restart=2,
         container="kubearmor",
         stamp=STAMP,
-        daemon_stamp=None,
         fact=Irrelevant(),
     )
     recorded.recorder.deliver([line])

@@ -90,7 +90,6 @@ def test_every_kind_of_line_becomes_an_observation(tmp_path: Path) -> None:
                 restart=2,
                 container="kubearmor",
                 stamp=1795469264_389151700,
-                daemon_stamp=pytest.approx(1795469264.376375, abs=1e-6),  # type: ignore[arg-type]
                 fact=facts.ContainerSourceReported("lost"),
             ),
         ),
