@@ -6,7 +6,7 @@ pairs were covered, and by which incarnation of the daemon; to what a covered pa
 gaps are open.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -394,11 +394,7 @@ class Bench:
         yield from self._arrivals(container, judged)
         before = (container.verdict, container.cause, container.uncovered)
         container.verdict, container.cause = worst(judged, standing=standing)
-        container.uncovered = tuple(
-            Uncovered(policy=key, verdict=v.verdict, cause=v.cause, since=v.since)
-            for key, v in judged.items()
-            if v.verdict not in SPARED
-        )
+        container.uncovered = _uncovered(judged)
         self._expose(container, judged, healed=healed)
         after = (container.verdict, container.cause, container.uncovered)
         if after != before or container.announced is not container.expected:
@@ -546,3 +542,14 @@ class Bench:
 
 def _identity(view: NodeView) -> tuple[str, int] | None:
     return view.incarnation.identity if view.incarnation else None
+
+
+def _uncovered(judged: Mapping[PolicyKey, Judged]) -> tuple[Uncovered, ...]:
+    """What is kept of the pairs that are not covered: equal times are kept once, they are many."""
+    pairs = []
+    since: Interval | None = None
+    for key, pair in judged.items():
+        if pair.verdict not in SPARED:
+            since = since if since == pair.since else pair.since
+            pairs.append(Uncovered(policy=key, verdict=pair.verdict, cause=pair.cause, since=since))
+    return tuple(pairs)
