@@ -1,6 +1,7 @@
 """A server as a child process: started, awaited, stopped by its own process id."""
 
 import asyncio
+import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from tests.rig.wait import eventually
 TAIL_LINES = 25
 
 
-class ServerFailed(Exception):  # noqa: N818 - it reports what happened
+class ServerFailed(Exception):
     """A server died or did not get ready; the message ends with the tail of its log."""
 
 
@@ -80,6 +81,13 @@ class Child:
         if self.running:
             self._signalled().kill()
             await self._ended(within=10.0)
+
+    def pause(self) -> None:
+        """Stand still, connections open, until `go_on`."""
+        self._signalled().send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signalled().send_signal(signal.SIGCONT)
 
     def tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []

@@ -1,8 +1,10 @@
 """The real servers, started once per test run, and one event loop for all that talk to them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -10,6 +12,7 @@ import pytest_asyncio
 from tests.rig.api import NAMESPACES
 from tests.rig.kafka import Broker
 from tests.rig.kubernetes import ControlPlane
+from tests.servers.stage import Stage, prepare, staged
 
 HERE = Path(__file__).parent
 NUMBERS = count(1)
@@ -51,6 +54,26 @@ async def namespace(control_plane: ControlPlane) -> AsyncIterator[str]:
 async def broker(server_folder: Path) -> AsyncIterator[Broker]:
     async with Broker(folder=server_folder / "kafka") as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def armoured_cluster(server_folder: Path) -> AsyncIterator[ControlPlane]:
+    """Return a cluster with KubeArmor's kinds, in which no other test plays than those on stage."""
+    async with ControlPlane(folder=server_folder / "armoured") as cluster:
+        await prepare(cluster)
+        yield cluster
+
+
+@pytest.fixture
+def staging(
+    armoured_cluster: ControlPlane, broker: Broker, tmp_path: Path
+) -> Callable[..., AbstractAsyncContextManager[Stage]]:
+    """Return what opens a stage: `async with staging("v1.7.4", judgement={"grace": 3})`."""
+
+    def opened(release: str, **changes: dict[str, Any]) -> AbstractAsyncContextManager[Stage]:
+        return staged(armoured_cluster, broker, tmp_path, release=release, changes=changes)
+
+    return opened
 
 
 @pytest.fixture

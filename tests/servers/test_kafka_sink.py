@@ -60,7 +60,7 @@ async def delivering(
     path: Path,
     *,
     prefix: str,
-    **settings: Any,  # noqa: ANN401
+    **settings: Any,
 ) -> AsyncIterator[Delivery]:
     outbox = await SqliteOutbox.open(path)
     delivery = Delivery(
