@@ -95,7 +95,7 @@ class Metrics:
         match announcement:
             case ContainerTiming():
                 self._observe_container(announcement, exemplar)
-            case PolicyTiming():
+            case PolicyTiming(written=None):
                 scope = "node" if announcement.node else "cluster"
                 propagation = middle(announcement.propagation_seconds)
                 self._propagation.labels(scope).observe(propagation, exemplar)

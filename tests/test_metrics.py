@@ -85,14 +85,16 @@ def gap(*, state: Any = "closed", until: Interval | None = (70.0, 72.0)) -> Gap:
     )
 
 
-def propagated(node: str, seconds: float) -> PolicyTiming:
+def propagated(
+    node: str, seconds: float, *, written: tuple[float, float] | None = None
+) -> PolicyTiming:
     return PolicyTiming(
         policy=POLICY,
         node=node,
         changed=(0.0, 0.0),
         known=(seconds, seconds),
         propagation_seconds=(seconds, seconds),
-        written=None,
+        written=written,
     )
 
 
@@ -222,6 +224,7 @@ async def test_only_a_leader_shows_what_it_judges() -> None:
             {"recovery_delay_seconds_sum": 8.5, "exposure_seconds_sum": 2.0},
         ),
         (propagated("node-1", 0.5), {"policy_propagation_seconds_sum{scope=node}": 0.5}),
+        (propagated("node-1", 0.5, written=(0.7, 0.7)), {}),
         (propagated("", 4.5), {"policy_propagation_seconds_sum{scope=cluster}": 4.5}),
         (gap(), {"gap_seconds_sum": 60.0}),
         (gap(state="open", until=None), {}),

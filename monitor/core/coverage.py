@@ -245,10 +245,9 @@ class Coverage:
             and unsupported(container.pod, container.kind) is None
             and exempt(container.pod, untracked=untracked) is None
         ]
-        self._announced.append(self._propagation.learned(policy, node, known, waiting=waiting))
+        learned_here = self._propagation.learned(policy, node, known, waiting=waiting)
         complete = self._propagation.everywhere(policy, self._world.nodes)
-        if complete is not None:
-            self._announced.append(complete)
+        self._announced.extend(timing for timing in (learned_here, complete) if timing is not None)
 
     # --- alerts and logs ------------------------------------------------------------------------
 

@@ -13,17 +13,37 @@ Revision = tuple[PolicyKey, int]
 REVISIONS_KEPT: Final = 10_000
 
 
+class _Journey:
+    """Which nodes have known a revision, and whether it was said that all do."""
+
+    __slots__ = ("complete", "known_by")
+
+    def __init__(self) -> None:
+        self.known_by: set[str] = set()
+        self.complete = False
+
+
 class Propagation:
     """Which revisions are on their way, and where they still have to be written."""
 
     def __init__(self) -> None:
-        self._known_by: dict[Revision, set[str]] = {}
+        self._journeys: dict[Revision, _Journey] = {}
         self._waiting: dict[tuple[Revision, str], tuple[PolicyTiming, set[str]]] = {}
 
     def learned(
         self, policy: PolicyState, node: NodeState, known: Interval, *, waiting: Iterable[str]
-    ) -> PolicyTiming:
-        """A node's daemon knows a revision; it has to be written on the containers `waiting`."""
+    ) -> PolicyTiming | None:
+        """A node's daemon knows a revision; it has to be written on the containers `waiting`.
+
+        None if an earlier daemon of that node knew it: to learn it again is part of a recovery.
+        """
+        revision = (policy.key, policy.generation)
+        journey = self._journeys.setdefault(revision, _Journey())
+        if node.name in journey.known_by:
+            return None
+        journey.known_by.add(node.name)
+        if len(self._journeys) > REVISIONS_KEPT:
+            del self._journeys[next(iter(self._journeys))]
         timing = PolicyTiming(
             policy=policy.reference,
             node=node.name,
@@ -32,10 +52,6 @@ class Propagation:
             propagation_seconds=difference(known, policy.changed),
             written=None,
         )
-        revision = (policy.key, policy.generation)
-        self._known_by.setdefault(revision, set()).add(node.name)
-        if len(self._known_by) > REVISIONS_KEPT:
-            del self._known_by[next(iter(self._known_by))]
         containers = set(waiting)
         if containers:
             self._waiting[revision, node.name] = (timing, containers)
@@ -75,10 +91,13 @@ class Propagation:
     def everywhere(
         self, policy: PolicyState, nodes: Mapping[str, NodeState]
     ) -> PolicyTiming | None:
-        """The timing of a revision that every running daemon knows; None while one does not."""
-        known_by = self._known_by.get((policy.key, policy.generation), set())
+        """The timing of a revision that every running daemon knows; None while one does not.
+
+        It is told once: that a node joins later does not make the revision slower.
+        """
+        journey = self._journeys.get((policy.key, policy.generation))
         daemons = [node for node in nodes.values() if node.incarnations]
-        if len(known_by) < len(daemons):
+        if journey is None or journey.complete or len(journey.known_by) < len(daemons):
             return None
         latest: Interval | None = None
         for node in daemons:
@@ -92,6 +111,7 @@ class Propagation:
             latest = known if latest is None else max(latest, known)
         if latest is None:
             return None
+        journey.complete = True
         return PolicyTiming(
             policy=policy.reference,
             node="",

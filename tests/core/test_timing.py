@@ -299,6 +299,18 @@ def test_a_touched_policy_is_not_timed_again() -> None:
     assert len([one for one in policy_timings(story) if one.node]) == 1
 
 
+def test_a_revision_that_a_node_has_known_is_not_timed_again_after_its_daemon_restarts() -> None:
+    story = ready(nodes=["node-a", "node-b"])
+    policy = story.cluster_policy()
+    story.learn(policy, node="node-a")
+    story.learn(policy, node="node-b")
+    before = policy_timings(story)
+    story.wait(60)
+    story.replace()
+    story.boot()
+    assert policy_timings(story) == before
+
+
 # --- clocks -------------------------------------------------------------------------------------
 
 
