@@ -2,7 +2,9 @@
 
 The offset is ours minus the node's, an interval and never an estimate (design, section 4). Its
 upper bound is the quickest delivery of a line ever seen: a line cannot arrive before it is printed.
-Its lower bound takes for granted that the quickest delivery took no longer than a second.
+Its lower bound takes for granted that the quickest delivery took no longer than a second; but lines
+that were printed before we began to read say nothing of the kind. While there are no others, the
+node's clock is taken for no slower than ours, give or take that second.
 """
 
 from typing import Final
@@ -15,21 +17,26 @@ QUICK: Final = 1.0
 class NodeClock:
     """Relates stamps of a node (nanoseconds) to our Unix seconds."""
 
-    __slots__ = ("_upper",)
+    __slots__ = ("_is_prompt", "_upper")
 
     def __init__(self) -> None:
         self._upper: float | None = None
+        self._is_prompt = False
 
-    def compare(self, stamp: int, *, at: float) -> None:
-        """A line with that stamp was received at `at`."""
+    def compare(self, stamp: int, *, at: float, prompt: bool = True) -> None:
+        """A line with that stamp was received at `at`, `prompt` if it came as it was printed."""
         upper = at - stamp / 1e9
         if self._upper is None or upper < self._upper:
             self._upper = upper
+        self._is_prompt = self._is_prompt or prompt
 
     @property
     def offset(self) -> Interval | None:
         """The offset as an interval; None before the first line."""
-        return None if self._upper is None else (self._upper - QUICK, self._upper)
+        if self._upper is None:
+            return None
+        soonest = self._upper if self._is_prompt else min(self._upper, 0.0)
+        return (soonest - QUICK, self._upper)
 
     def instant(self, stamp: int, *, at: float | None = None) -> Interval:
         """A stamp of this node on our clock; not after `at`, when it was received."""
