@@ -192,6 +192,7 @@ class Bench:
         return Surroundings(
             namespace_created=self._world.namespaces.get(container.pod.namespace),
             ambiguous=self._world.ambiguous_names(),
+            deleted_names=self._world.deleted_names,
         )
 
     def _judge(

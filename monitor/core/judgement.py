@@ -11,6 +11,7 @@ exempt, causes that concern the whole node, evidence. A silence is a gap only if
 could have shown the proof was read since the change; else it is unknown.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Final, TypeAlias
 
@@ -66,10 +67,12 @@ class Surroundings(Struct, frozen=True):
     """What holds for all pairs of a container.
 
     `ambiguous`: the names that policies of both kinds bear; KubeArmor confuses them (dossier 5.6).
+    `deleted_names`: when a policy of that name was last deleted.
     """
 
     namespace_created: Interval | None
     ambiguous: frozenset[str]
+    deleted_names: Mapping[str, float]
 
 
 def exemption(container: ContainerRecord, view: NodeView) -> Judged | None:
@@ -301,11 +304,20 @@ class _Pair:
         for namesake in self.namesakes:
             if effects.latest_proof(namesake.name, namesake.rules) is not None:
                 return None
+        if self._fell_with_a_namesake(proof):
+            return None
         evidence = incarnation.container(self.container.id)
         if evidence is None:
             return proof
         voided = max(evidence.deleted if rules.enforced else 0, evidence.removed)
         return proof if voided / 1e9 < proof else None
+
+    def _fell_with_a_namesake(self, proof: float) -> bool:
+        """Whether its namesake of the other kind was deleted since, and its own rules with it."""
+        if self.policy.name not in self.surroundings.ambiguous:
+            return False
+        deleted = self.surroundings.deleted_names.get(self.policy.name)
+        return deleted is not None and self._instant(int(proof * 1e9))[0] <= deleted
 
     def _belongs(self, updated: float, incarnation: Incarnation) -> bool:
         """Whether something reported then is about this revision under that incarnation."""

@@ -60,6 +60,7 @@ class World:
         self.nodes: dict[str, NodeState] = {}
         self.namespaces: dict[str, Interval] = {}
         self.deleted_policies: dict[PolicyKey, PolicyState] = {}
+        self.deleted_names: dict[str, float] = {}
         self.config: dict[str, str] = {}
         self.dirty: dict[str, None] = {}
         self.marked_at = started
@@ -276,12 +277,14 @@ class World:
             if known is None or not same:
                 return
             known.deleted_at = at
+            self.deleted_names[known.name] = at
             self.deleted_policies[key] = self.policies.pop(key)
         elif known is not None and same:
             if not known.modify(item, at=at, listed=listed):
                 return
         else:
             if known is not None:
+                self.deleted_names[known.name] = at
                 self.deleted_policies[key] = known
             self.policies[key] = PolicyState(kind=kind, policy=item, at=at, listed=listed)
         self._policy_changed(key)

@@ -290,6 +290,25 @@ def test_one_name_of_several_policies_is_proven_where_the_rule_fits() -> None:
     assert verdicts == {"apt": "proven", "yum": "applied"}
 
 
+def test_a_proof_does_not_outlive_a_policy_of_the_other_kind_and_the_same_name() -> None:
+    """Deleting one of the two takes the rules of both away (dossier 5.6)."""
+    story = ready(text=False)
+    story.policy()
+    namesake = story.cluster_policy(rules=BLOCK_YUM)
+    pod = story.pod()
+    story.wait(5)
+    story.alert(pod)
+    assert {p.kind: p.verdict for p in story.container(pod).policies}["KubeArmorPolicy"] == (
+        "covered"
+    )
+    story.wait(5)
+    story.remove(namesake)
+    story.wait(60)
+    assert story.verdict(pod) == "unknown no-evidence-source"
+    story.alert(pod)
+    assert story.verdict(pod) == "covered proven"
+
+
 def test_rules_that_only_audit_are_inferred_when_policy_and_pod_were_handled() -> None:
     story = ready()
     story.learn(story.cluster_policy(rules=AUDIT_APT))

@@ -333,6 +333,19 @@ def test_the_offset_of_a_nodes_clock_is_found_and_taken_out(skew: float) -> None
     assert holds(story.pair(pod).delay_seconds, 3)
 
 
+def test_lines_from_before_we_read_do_not_measure_a_nodes_clock() -> None:
+    """A log that has been quiet for eight seconds is no clock that is eight seconds slow."""
+    story = listening()
+    story.daemon()
+    story.say("Initialized BPF-LSM Enforcer", ago=8)
+    (node,) = story.report().nodes
+    assert node.clock_offset_seconds == pytest.approx((-1.0, 8.0), abs=0.01)
+    story.wait(30)
+    story.say("Initialized KubeArmor")
+    (node,) = story.report().nodes
+    assert node.clock_offset_seconds == pytest.approx((-1.0, 0.0), abs=0.01)
+
+
 def test_a_pods_line_cannot_precede_the_change_that_it_follows() -> None:
     """It bounds the offset from below, within a second."""
     story = ready()
