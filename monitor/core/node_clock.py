@@ -12,6 +12,8 @@ from typing import Final
 from monitor.core.model import Interval
 
 QUICK: Final = 1.0
+BACKLOG: Final = 5.0
+"""How long after a source came up it may still be handing on what was printed before."""
 
 
 class NodeClock:
@@ -23,12 +25,13 @@ class NodeClock:
         self._upper: float | None = None
         self._is_prompt = False
 
-    def compare(self, stamp: int, *, at: float, prompt: bool = True) -> None:
-        """A line with that stamp was received at `at`, `prompt` if it came as it was printed."""
+    def compare(self, stamp: int, *, at: float, since: float = 0.0) -> None:
+        """A line with that stamp was received at `at`, from a source that is read since then."""
         upper = at - stamp / 1e9
         if self._upper is None or upper < self._upper:
             self._upper = upper
-        self._is_prompt = self._is_prompt or prompt
+        if not self._is_prompt:
+            self._is_prompt = at - since > BACKLOG
 
     @property
     def offset(self) -> Interval | None:

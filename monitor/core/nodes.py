@@ -20,7 +20,6 @@ Phase: TypeAlias = Literal["ready", "starting", "down", "replaced", "absent"]
 DAEMON_LABEL: Final = ("kubearmor-app", "kubearmor")
 DAEMON_CONTAINER: Final = "kubearmor"
 AWAITED: Final = 5.0
-BACKLOG: Final = 5.0
 ENDED_READ: Final = 2
 ENDED_KEPT: Final = 4
 ALWAYS: Final[Interval] = (0.0, 0.0)
@@ -279,7 +278,7 @@ class NodeState:
             self._open(incarnation, line, at=at)
         elif self.unresolved is not None:
             self._admit_hole(self.unresolved)
-        self.clock.compare(line.stamp, at=at, prompt=at - self.text.since > BACKLOG)
+        self.clock.compare(line.stamp, at=at, since=self.text.since)
         if incarnation.terminated:
             incarnation.last_position = line.stamp
             return None

@@ -23,6 +23,7 @@ FIXED_STAMP: Final = len("2026-11-23T21:27:44.389151700Z")
 DAEMON_STAMP: Final = len("2026-11-23 21:27:44.376375")
 LONGEST_LEVEL: Final = DAEMON_STAMP + 24
 LONGEST_ID: Final = 64
+TAB, POINT, ZULU = b"\t.Z"
 
 _IRRELEVANT: Final = facts.Irrelevant()
 _UNRECOGNISED: Final = facts.Unrecognised()
@@ -115,7 +116,7 @@ def read_line(
 
 def _kubelet_stamp(stamp: bytes) -> int:
     """Nanoseconds of the kubelet's stamp; nearly always in its fixed form with nine digits."""
-    if len(stamp) == FIXED_STAMP and stamp[29:] == b"Z" and stamp[19:20] == b".":
+    if len(stamp) == FIXED_STAMP and stamp[29] == ZULU and stamp[19] == POINT:
         return _second(stamp[:19]) + int(stamp[20:29])
     return nanoseconds(stamp.decode("ascii", "replace"))
 
@@ -129,7 +130,7 @@ def _second(opening: bytes) -> int:
 def classify(text: bytes) -> Fact:
     """What a line says, its own stamp and level left aside; the stamp does go back at times."""
     start = text.find(b"\t", 27, LONGEST_LEVEL) + 1
-    if start == 0 or text[DAEMON_STAMP : DAEMON_STAMP + 1] != b"\t":
+    if start == 0 or text[DAEMON_STAMP] != TAB:
         return _stamped_otherwise(text)
     message = text[start:]
     if len(message) < len("NRI"):
@@ -155,8 +156,9 @@ def _stamped_otherwise(text: bytes) -> Fact:
 
 
 def _frequent_update(message: bytes) -> Fact | None:
-    if message.startswith(b"Updating container rules for ") and message[29:93].isalnum():
-        return facts.RulesUpdating(message[29:93].decode("ascii", "replace"))
+    identity = message[29:93]
+    if message.startswith(b"Updating container rules for ") and identity.isalnum():
+        return facts.RulesUpdating(identity.decode("ascii", "replace"))
     return _IRRELEVANT if message.startswith(b"Updating container preset rules") else None
 
 
