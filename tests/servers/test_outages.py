@@ -5,7 +5,7 @@ from tests.rig.wait import eventually
 from tests.servers.stage import APPLIED, SECONDS, Stage, Staging, State, ids, on
 
 RELAY = ("alerts/relay", "logs/relay", "messages/relay")
-PATIENT = {"grace": 60.0}
+PATIENT = {"grace": 120.0}
 
 
 async def test_a_killed_daemon_loses_its_node_s_containers_until_it_is_back(
