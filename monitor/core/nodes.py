@@ -21,6 +21,7 @@ DAEMON_LABEL: Final = ("kubearmor-app", "kubearmor")
 DAEMON_CONTAINER: Final = "kubearmor"
 AWAITED: Final = 5.0
 ENDED_READ: Final = 2
+OF_ITS_LIFE: Final = (facts.LifecycleReported, facts.PodSeen)
 ENDED_KEPT: Final = 4
 ALWAYS: Final[Interval] = (0.0, 0.0)
 
@@ -282,7 +283,9 @@ class NodeState:
         if incarnation.terminated:
             incarnation.last_position = line.stamp
             return None
-        return incarnation, self._fold(incarnation, line, at=at)
+        if isinstance(line.fact, OF_ITS_LIFE):
+            self._note_life(incarnation, line, at=at)
+        return incarnation, incarnation.fold(line, at)
 
     def _open(self, incarnation: Incarnation, line: DaemonLine, *, at: float) -> None:
         fact = line.fact
@@ -298,7 +301,8 @@ class NodeState:
             if other is not incarnation and self._rank(other) < rank:
                 other.end((other.last_at or at, at))
 
-    def _fold(self, incarnation: Incarnation, line: DaemonLine, *, at: float) -> str | None:
+    def _note_life(self, incarnation: Incarnation, line: DaemonLine, *, at: float) -> None:
+        """Note what a line says of the daemon's own start and end."""
         fact = line.fact
         if isinstance(fact, facts.LifecycleReported):
             if fact.phase == "initialized":
@@ -308,13 +312,8 @@ class NodeState:
             elif fact.phase in {"terminating", "terminated"}:
                 incarnation.end(self.clock.instant(line.stamp, at=at))
                 incarnation.terminated = True
-        elif (
-            isinstance(fact, facts.PodSeen)
-            and not incarnation.opened
-            and not incarnation.initialized
-        ):
+        elif not incarnation.opened and not incarnation.initialized:
             incarnation.initialized_at = incarnation.running or (0.0, at)
-        return incarnation.fold(line, at)
 
     def is_beyond_reach(self) -> bool:
         """Whether no daemon can protect it: Windows, or a node that is no machine."""
