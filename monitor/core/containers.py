@@ -148,7 +148,7 @@ class ContainerRecord:
     `covered` are the policies that were in force at the last judgement, by the daemon incarnation
     `covered_by`; `residual` the
     policies that are expected no longer and may still be in force; `since_relabel` when a change of
-    the Pod made a policy expected.
+    the Pod made a policy expected; `published` when the API server had told us its id.
     """
 
     __slots__ = (
@@ -169,6 +169,7 @@ class ContainerRecord:
         "kind",
         "name",
         "pod",
+        "published",
         "recovering",
         "residual",
         "since_relabel",
@@ -186,6 +187,7 @@ class ContainerRecord:
         running = status.state.running if status.state else None
         second = second_of(running.started_at) if running else None
         self.started = (at, at) if second is None else _until(second, at)
+        self.published = at
         self.expected: PolicySet = NOTHING
         self.announced: PolicySet | None = None
         self.covered = NEVER

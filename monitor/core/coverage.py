@@ -5,6 +5,7 @@ judged anew from the facts alone, and announces what differs from before. Nothin
 clock: time comes in, and `next_deadline` says when time alone can change a verdict.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -83,7 +84,7 @@ class Coverage:
         self._reporter = Reporter(
             world=self._world, views=views, bench=self._bench, ledger=self._ledger
         )
-        self._observed: dict[type[Observation], int] = {}
+        self._observed: defaultdict[type[Observation], int] = defaultdict(int)
         self._unrecognised: dict[str, int] = {}
         self._announced: list[Announcement] = []
 
@@ -93,8 +94,7 @@ class Coverage:
         """Take one observation; return what it decides, in the order to be published."""
         self._now = max(self._now, now)
         self._world.marked_at = now
-        kind = type(observation)
-        self._observed[kind] = self._observed.get(kind, 0) + 1
+        self._observed[type(observation)] += 1
         if isinstance(observation, DaemonLine):
             self._line(observation, at=now)
         elif isinstance(observation, Changed):

@@ -83,7 +83,11 @@ def container_timing(
 
 def _stages(container: ContainerRecord, view: NodeView, applied: Interval) -> dict[str, Interval]:
     """The instants of a container's way to its rules, those that are known."""
-    stages = {"containerStarted": container.started, "rulesWritten": applied}
+    stages = {
+        "containerStarted": container.started,
+        "idPublished": (container.started[0], container.published),
+        "rulesWritten": applied,
+    }
     if container.pod.created is not None:
         stages["created"] = container.pod.created
     if container.pod.scheduled is not None:

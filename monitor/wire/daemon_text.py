@@ -23,6 +23,7 @@ FIXED_STAMP: Final = len("2026-11-23T21:27:44.389151700Z")
 DAEMON_STAMP: Final = len("2026-11-23 21:27:44.376375")
 LONGEST_LEVEL: Final = DAEMON_STAMP + 24
 LONGEST_ID: Final = 64
+SHORTEST_TEXT: Final = len("NRI")
 TAB, POINT, ZULU = b"\t.Z"
 
 _IRRELEVANT: Final = facts.Irrelevant()
@@ -133,7 +134,7 @@ def classify(text: bytes) -> Fact:
     if start == 0 or text[DAEMON_STAMP] != TAB:
         return _stamped_otherwise(text)
     message = text[start:]
-    if len(message) < len("NRI"):
+    if len(message) < SHORTEST_TEXT:
         return _IRRELEVANT
     read = _FREQUENT.get(message[:8])
     fact = read(message) if read is not None else None

@@ -171,6 +171,7 @@ def test_the_stages_of_a_container_follow_one_another() -> None:
     began = story.now - 4
     assert timing.stages["created"][0] == began
     assert timing.stages["containerStarted"][0] == began + 2
+    assert timing.stages["idPublished"] == pytest.approx((began + 2, began + 2), abs=0.01)
     assert holds(timing.stages["runtimeRegistered"], began + 3)
     assert holds(timing.stages["daemonSawPod"], began + 4)
     assert timing.stages["rulesWritten"] == timing.applied
