@@ -84,7 +84,7 @@ class Judgement(Struct, frozen=True):
     start_assumed: Seconds = 60.0
     """How long a daemon whose output is unread is taken to need from start to initialised."""
     incident_hold: Seconds = 60.0
-    """How long an incident without open gaps stays open."""
+    """Within what time a closed incident is reopened under the same id."""
 
 
 class Kafka(Struct, frozen=True):
