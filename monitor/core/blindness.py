@@ -61,10 +61,6 @@ class Source:
         self.up, self.since, self.reason = False, at, reason
         return True
 
-    def live_since(self, instant: float) -> bool:
-        """Whether it was seen without interruption from `instant` on, and is seen now."""
-        return self.up and self.since <= instant
-
     def blind_seconds(self, now: float) -> float:
         """How long it could not be seen, all outages together."""
         ended = sum(end - start for start, end in self.outages)

@@ -23,7 +23,6 @@ class Behaviour(Struct, frozen=True, gc=False):
 
 _LATEST: Final = Behaviour(refreshes_namespaces=True)
 _V1_5_7: Final = Behaviour(refreshes_namespaces=False)
-FIXED_RELEASE: Final = "v1.6.0"
 
 
 def parse(release: str) -> tuple[int, int, int] | None:
