@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from monitor.core.causes import CAUSES
 from monitor.core.containers import NEVER, ContainerRecord, Uncovered
 from monitor.core.deadlines import Deadlines
-from monitor.core.evidence import PolicyKey
+from monitor.core.evidence import ContainerEvidence, PolicyKey
 from monitor.core.gaps import Exposed, Ledger
 from monitor.core.instants import difference, plus
 from monitor.core.judgement import (
@@ -127,9 +127,7 @@ class Bench:
         evidence = view.incarnation.container(container.id) if view.incarnation else None
         if not standing or evidence is None:
             return {}
-        written = view.node.clock.instant(evidence.latest_write)
-        verdict = Judged("covered", grade="applied", since=written, predicted=True, written=written)
-        return dict.fromkeys(standing, verdict)
+        return dict.fromkeys(standing, _applied(evidence, view.node))
 
     def _plan(
         self, container: ContainerRecord, judged: dict[PolicyKey, Judged], *, now: float
@@ -164,8 +162,7 @@ class Bench:
             return None
         evidence = incarnation.container(container.id)
         assert evidence is not None
-        written = view.node.clock.instant(evidence.latest_write)
-        return Judged("covered", grade="applied", since=written, predicted=True, written=written)
+        return _applied(evidence, view.node)
 
     def _stand(
         self,
@@ -539,6 +536,12 @@ class Bench:
         if evidence is None or not evidence.removed or not container.covered:
             return 0.0
         return sum(difference(instant, node.clock.instant(evidence.removed))) / 2
+
+
+def _applied(evidence: ContainerEvidence, node: NodeState) -> Judged:
+    """The verdict of pairs that the latest write of a container brought into force."""
+    written = node.clock.instant(evidence.latest_write)
+    return Judged("covered", grade="applied", since=written, predicted=True, written=written)
 
 
 def _identity(view: NodeView) -> tuple[str, int] | None:

@@ -146,9 +146,9 @@ class ContainerRecord:
     """One container incarnation and what was decided of it so far.
 
     `covered` are the policies that were in force at the last judgement, by the daemon incarnation
-    `covered_by`; `residual` the
-    policies that are expected no longer and may still be in force; `since_relabel` when a change of
-    the Pod made a policy expected; `published` when the API server had told us its id.
+    `covered_by`; `residual` the policies that are expected no longer and may still be in force;
+    `since_relabel` when a change of the Pod made a policy expected; `published` when the API server
+    had told us its id.
     """
 
     __slots__ = (
