@@ -165,7 +165,10 @@ class Coverage:
             self._world.mark_node(node)
         elif subject is not None:
             self._mark_container(subject, node, incarnation, fact)
-        elif not isinstance(fact, facts.Irrelevant):
+            return
+        elif isinstance(fact, facts.Irrelevant):
+            return
+        else:
             self._mark_by(fact, node, incarnation)
         if isinstance(fact, facts.PolicyLearned):
             self._policy_learned(node, incarnation, line, at=at)

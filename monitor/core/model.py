@@ -50,7 +50,7 @@ class Changed(Struct, frozen=True):
     object: Object
 
 
-class DaemonLine(Struct, frozen=True):
+class DaemonLine(Struct, frozen=True, gc=False):
     """A line of a daemon's output.
 
     `stamp` is the kubelet's time of the line in nanoseconds, strictly rising per (pod_uid, restart,
@@ -66,7 +66,7 @@ class DaemonLine(Struct, frozen=True):
     fact: Fact
 
 
-class Alert(Struct, frozen=True):
+class Alert(Struct, frozen=True, gc=False):
     """A policy match (or a throttling notice) as KubeArmor's feed reports it (dossier 4)."""
 
     via: str
@@ -89,7 +89,7 @@ class Alert(Struct, frozen=True):
     dropping_seconds: int = 0
 
 
-class Log(Struct, frozen=True):
+class Log(Struct, frozen=True, gc=False):
     """An event that no policy matched."""
 
     via: str
@@ -107,7 +107,7 @@ class Log(Struct, frozen=True):
     updated: float
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """A line of a daemon's output as its message feed repeats it (only where debug is on)."""
 
     via: str

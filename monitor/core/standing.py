@@ -57,7 +57,9 @@ def _latest_line(
     expectation: Expectation,
 ) -> int | None:
     """The position by which the daemon knew all these revisions; None if one is in doubt."""
-    namespace = container.pod.namespace
+    behaviour = view.behaviour
+    alike = behaviour is not None and behaviour.refreshes_namespaces
+    namespace = "" if alike else container.pod.namespace
     version = (incarnation.knowledge, expectation.version)
     question = (keys, namespace)
     known = incarnation.latest_lines.get(question)

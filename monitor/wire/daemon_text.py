@@ -24,7 +24,7 @@ DAEMON_STAMP: Final = len("2026-11-23 21:27:44.376375")
 LONGEST_LEVEL: Final = DAEMON_STAMP + 24
 LONGEST_ID: Final = 64
 SHORTEST_TEXT: Final = len("NRI")
-TAB, POINT, ZULU = b"\t.Z"
+TAB, POINT = b"\t."
 
 _IRRELEVANT: Final = facts.Irrelevant()
 _UNRECOGNISED: Final = facts.Unrecognised()
@@ -103,23 +103,21 @@ def read_line(
 
     Raises ValueError for a line without the kubelet's stamp.
     """
-    stamp, _, text = raw.partition(b" ")
+    if raw[FIXED_STAMP - 1 : FIXED_STAMP + 1] == b"Z " and raw[19] == POINT:
+        # Nearly always: the fixed form with nine digits.
+        stamp, text = _second(raw[:19]) + int(raw[20:29]), raw[FIXED_STAMP + 1 :]
+    else:
+        opening, _, text = raw.partition(b" ")
+        stamp = nanoseconds(opening.decode("ascii", "replace"))
     return DaemonLine(
         node=node,
         pod=pod,
         pod_uid=pod_uid,
         restart=restart,
         container=container,
-        stamp=_kubelet_stamp(stamp),
+        stamp=stamp,
         fact=classify(text if len(text) <= LONGEST_LINE else text[:LONGEST_LINE]),
     )
-
-
-def _kubelet_stamp(stamp: bytes) -> int:
-    """Nanoseconds of the kubelet's stamp; nearly always in its fixed form with nine digits."""
-    if len(stamp) == FIXED_STAMP and stamp[29] == ZULU and stamp[19] == POINT:
-        return _second(stamp[:19]) + int(stamp[20:29])
-    return nanoseconds(stamp.decode("ascii", "replace"))
 
 
 @lru_cache(maxsize=256)
