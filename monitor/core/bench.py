@@ -104,11 +104,17 @@ class Bench:
                 judged = dict.fromkeys(container.expected.keys, written)
             else:
                 judged = self._judge(container, view, surroundings, standing=standing, now=now)
+        if since is not None:
+            judged = {k: v for k, v in judged.items() if self._came_before(k, since)}
         self._remember(container, view, judged, standing=standing)
         yield from self._announce(container, view, judged, standing=standing, now=now)
         self._plan(container, judged, now=now)
         if container.pod.deleting:
             container.frozen = self._stood(container, view, standing) | judged
+
+    def _came_before(self, key: PolicyKey, deletion: float) -> bool:
+        """Whether a policy was there before a Pod's deletion, from which on its pairs are frozen."""
+        return self._world.policies[key].changed[0] <= deletion
 
     @staticmethod
     def _is_settled(container: ContainerRecord, standing: frozenset[PolicyKey]) -> bool:
@@ -289,7 +295,8 @@ class Bench:
         if spared is not None:
             return dict.fromkeys(container.expected.keys, spared)
         if container.frozen is not None:
-            return {k: v for k, v in container.frozen.items() if k in self._world.policies}
+            frozen = container.frozen
+            return {k: v for k, v in frozen.items() if k in self._world.policies}
         surroundings = self._surroundings(container)
         return self._judge(container, view, surroundings, standing=NEVER, now=now)
 
