@@ -249,14 +249,16 @@ class _Pair:
         found = self._read(incarnation, learned)
         if predicted and found in {"written", "resumed"}:
             sure = found == "written" and learned is not None and learned.certain
-            return self._covered("applied" if sure else "inferred", evidence, predicted=predicted)
+            return self._covered(
+                "applied" if sure else "inferred", incarnation, learned, predicted=predicted
+            )
         if predicted and found == "removed" and evidence is not None:
             return self._removed(evidence, max(evidence.deleted, evidence.refused))
         deadline, reason = self._deadline(incarnation, evidence, learned)
         if self._is_early(deadline):
             return self._waiting(incarnation, self._settled_by(deadline), predicted=predicted)
         if predicted and found == "doubtful":
-            return self._covered("inferred", evidence, predicted=predicted)
+            return self._covered("inferred", incarnation, learned, predicted=predicted)
         if predicted and found == "stopped" and evidence is not None and evidence.created:
             return self._removed(evidence, evidence.removed)
         return self._silence(incarnation, evidence, learned, predicted=predicted, reason=reason)
@@ -285,11 +287,20 @@ class _Pair:
         )
 
     def _covered(
-        self, grade: Grade, evidence: ContainerEvidence | None, *, predicted: bool | None
+        self,
+        grade: Grade,
+        incarnation: Incarnation,
+        learned: Learned | None,
+        *,
+        predicted: bool | None,
     ) -> Judged:
-        written = (
-            self._instant(evidence.latest_write) if evidence and evidence.latest_write else None
-        )
+        evidence = incarnation.container(self.container.id)
+        written = None
+        if evidence is not None and evidence.latest_write:
+            known = learned.position if learned is not None and self.relabelled is None else 0
+            written = self._instant(
+                incarnation.applied(evidence, self.container.pod.key, learned=known)
+            )
         return Judged("covered", grade=grade, since=written, predicted=predicted, written=written)
 
     def _proof(self, incarnation: Incarnation) -> float | None:
