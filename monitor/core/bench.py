@@ -61,6 +61,7 @@ class Bench:
         self._deadlines = deadlines
         self._views = views
         self._limits = limits
+        self._around: dict[str, Surroundings] = {}
         self.exposed_seconds = 0.0
         self.termination_seconds = 0.0
 
@@ -69,6 +70,7 @@ class Bench:
     def settle(self, *, now: float) -> Iterator[Announcement]:
         """Judge everything that is marked; yield what differs from before."""
         nodes = self._views.at(now)
+        self._around = {}
         dirty, self._world.dirty = self._world.dirty, {}
         for identity in dirty:
             container = self._world.containers.get(identity)
@@ -190,11 +192,15 @@ class Bench:
         )
 
     def _surroundings(self, container: ContainerRecord) -> Surroundings:
-        return Surroundings(
-            namespace_created=self._world.namespaces.get(container.pod.namespace),
-            ambiguous=self._world.ambiguous_names(),
-            deleted_names=self._world.deleted_names,
-        )
+        namespace = container.pod.namespace
+        found = self._around.get(namespace)
+        if found is None:
+            found = self._around[namespace] = Surroundings(
+                namespace_created=self._world.namespaces.get(namespace),
+                ambiguous=self._world.ambiguous_names(),
+                deleted_names=self._world.deleted_names,
+            )
+        return found
 
     def _judge(
         self,
@@ -295,6 +301,7 @@ class Bench:
         if container.frozen is not None:
             frozen = container.frozen
             return {k: v for k, v in frozen.items() if k in self._world.policies}
+        self._around = {}
         surroundings = self._surroundings(container)
         return self._judge(container, view, surroundings, standing=NEVER, now=now)
 

@@ -27,29 +27,31 @@ EXPOSED: Final = frozenset({"gap", "lost"})
 
 
 class Exposure:
-    """The windows of a container that are over; the oldest ones only as their sum."""
+    """The windows of a container that are over; the oldest ones only as their sum.
 
-    __slots__ = ("_before", "_windows")
+    `ended`: the seconds of them all, at least and at most.
+    """
+
+    __slots__ = ("_before", "_windows", "ended")
 
     def __init__(self) -> None:
         self._before: Interval = (0.0, 0.0)
         self._windows: tuple[Window, ...] = ()
+        self.ended: Interval = (0.0, 0.0)
 
     def add(self, windows: Iterable[Window]) -> float:
         """Take windows that are over now; return by how many seconds the exposure grew (middle)."""
-        fresh = sorted({*windows}.difference(self._windows))
-        if not fresh:
-            return 0.0
-        before = sum(self.seconds()) / 2
-        self._windows = tuple(sorted({*self._windows, *fresh}))
+        before = self.ended
+        self._windows = tuple(sorted({*self._windows, *windows}))
         if len(self._windows) > WINDOWS_KEPT:
             half = WINDOWS_KEPT // 2
             old, self._windows = self._windows[:half], self._windows[half:]
             self._before = plus(self._before, _union(old))
-        return sum(self.seconds()) / 2 - before
+        self.ended = plus(self._before, _union(self._windows))
+        return (sum(self.ended) - sum(before)) / 2
 
-    def seconds(self, *, open_since: Iterable[Interval] = (), at: float = 0.0) -> Interval:
-        """The exposure, with that of the pairs that are exposed at `at`."""
+    def until(self, at: float, *, open_since: Iterable[Interval]) -> Interval:
+        """The exposure with that of the pairs that are still exposed at `at`."""
         standing = [(since, (at, at)) for since in open_since]
         return plus(self._before, _union([*self._windows, *standing]))
 
@@ -59,8 +61,10 @@ NONE: Final = Exposure()
 
 def exposure_of(container: "ContainerRecord", *, at: float | None = None) -> Interval:
     """How long its process ran without an expected policy, up to `at`; None: what is over only."""
-    ended = container.exposure or NONE
-    return ended.seconds() if at is None else ended.seconds(open_since=open_since(container), at=at)
+    exposure = container.exposure or NONE
+    if at is None:
+        return exposure.ended
+    return exposure.until(at, open_since=open_since(container))
 
 
 def ended_windows(

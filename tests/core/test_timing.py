@@ -248,7 +248,9 @@ def test_exposures_of_a_container_add_up() -> None:
 
 def test_policies_that_are_missing_at_the_same_time_are_one_exposure() -> None:
     story = ready()
-    story.learn(story.cluster_policy("block-apt"), story.cluster_policy("block-yum", rules=BLOCK_YUM))
+    story.learn(
+        story.cluster_policy("block-apt"), story.cluster_policy("block-yum", rules=BLOCK_YUM)
+    )
     story.wait(10)
     pod = story.pod()
     story.register(pod)
@@ -304,7 +306,7 @@ def test_the_order_in_which_exposures_become_known_does_not_matter(
     one_by_one = sum(backwards.add([window]) for window in reversed(windows))
     sure = {s for (_, since), (until, _) in windows for s in range(int(since), int(until))}
     possible = {s for (since, _), (_, until) in windows for s in range(int(since), int(until))}
-    assert at_once.seconds() == backwards.seconds() == (len(sure), len(possible))
+    assert at_once.ended == backwards.ended == (len(sure), len(possible))
     assert grown == one_by_one == (len(sure) + len(possible)) / 2
 
 
