@@ -36,7 +36,7 @@ from monitor.core.pairs import SPARED, pair_state, worst
 from monitor.core.policies import PolicyState
 from monitor.core.propagation import Propagation
 from monitor.core.standing import applied, stand
-from monitor.core.timing import container_timing, delay_of, note_delays
+from monitor.core.timing import container_timing, delay_of, note_delays, proof_timing
 from monitor.core.verdict import Judged
 from monitor.core.views import Instant, Views
 from monitor.core.world import World
@@ -95,6 +95,8 @@ class Bench:
             standing, judged = NEVER, dict.fromkeys(container.expected.keys, spared)
         else:
             surroundings = self._surroundings(container)
+            if container.effects is not None and not container.proven:
+                yield from self._first_proof(container, view, now=now)
             standing = self._standing_pairs(container, view, surroundings)
             if self._is_settled(container, standing):
                 if container.pod.deleting:
@@ -227,21 +229,26 @@ class Bench:
                 judged[key] = known
                 continue
             policy = self._world.policies[key]
-            verdict = judge(
-                container,
-                policy,
-                view,
-                surroundings=surroundings,
-                namesakes=self._namesakes(container, policy),
-                limits=self._limits,
-                now=now,
-            )
+            verdict = self._judge_pair(container, policy, view, now=now)
             judged[key] = self._still_open(container, view, key, verdict)
             if alike and self._is_awaited(container, view, key, verdict):
                 view.awaited[key] = verdict
             if silent and self._is_plain(container, view, key, surroundings):
                 shared = verdict
         return judged
+
+    def _judge_pair(
+        self, container: ContainerRecord, policy: PolicyState, view: NodeView, *, now: float
+    ) -> Judged:
+        return judge(
+            container,
+            policy,
+            view,
+            surroundings=self._surroundings(container),
+            namesakes=self._namesakes(container, policy),
+            limits=self._limits,
+            now=now,
+        )
 
     def _is_silent(self, container: ContainerRecord, view: NodeView) -> bool:
         """Whether nothing was ever heard of a container, so that its policies can differ little.
@@ -412,6 +419,20 @@ class Bench:
         if container.verdict == "covered" and not container.timed and healed is not None:
             container.timed = True
             yield container_timing(container, view, healed)
+
+    def _first_proof(
+        self, container: ContainerRecord, view: NodeView, *, now: float
+    ) -> Iterator[Announcement]:
+        """What the first effect that was reported of a container proves, told once."""
+        for key in container.expected.keys:
+            policy = self._world.policies[key]
+            if container.effects is None or not container.effects.happened(policy.name):
+                continue
+            judged = self._judge_pair(container, policy, view, now=now)
+            if judged.grade == "proven" and judged.since is not None:
+                container.proven = True
+                yield proof_timing(container, view, policy.reference, judged.since)
+                return
 
     def _arrivals(
         self, container: ContainerRecord, judged: dict[PolicyKey, Judged]

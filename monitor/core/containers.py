@@ -169,6 +169,7 @@ class ContainerRecord:
         "kind",
         "name",
         "pod",
+        "proven",
         "published",
         "recovering",
         "residual",
@@ -203,6 +204,7 @@ class ContainerRecord:
         self.verdict: Verdict = "unpoliced"
         self.cause: str | None = None
         self.timed = False
+        self.proven = False
         self.recovering = False
         self.frozen: dict[PolicyKey, Judged] | None = None
         self.exposure: Exposure | None = None

@@ -8,7 +8,7 @@ from monitor.core.expectation import Expectation
 from monitor.core.exposure import exposure_of
 from monitor.core.instants import difference, later
 from monitor.core.judgement import NodeView
-from monitor.core.model import ContainerTiming, Interval
+from monitor.core.model import ContainerTiming, Interval, PolicyReference, ProofTiming
 from monitor.core.verdict import Judged
 
 
@@ -72,6 +72,26 @@ def container_timing(
         recovery_delay_seconds=difference(applied, running) if running and not delays else None,
         exposure_seconds=exposure_of(container),
         stages=_stages(container, view, applied),
+    )
+
+
+def proof_timing(
+    container: ContainerRecord, view: NodeView, reference: PolicyReference, proven: Interval
+) -> ProofTiming:
+    """The last stages of a container's way: its rules, and the first report of their effect."""
+    stages = {"containerStarted": container.started, "firstProof": proven}
+    incarnation = view.incarnation
+    evidence = incarnation.container(container.id) if incarnation else None
+    if evidence is not None and evidence.map_is_live:
+        stages["rulesWritten"] = view.node.clock.instant(evidence.created)
+    return ProofTiming(
+        container_id=container.id,
+        node=container.node,
+        namespace=container.pod.namespace,
+        pod=container.pod.name,
+        container=container.name,
+        policy=reference,
+        stages=stages,
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core.exposure import Exposure, Window
-from monitor.core.model import Changed, ContainerTiming, Interval, PolicyTiming
+from monitor.core.model import Changed, ContainerTiming, Interval, PolicyTiming, ProofTiming
 from tests.core.histories import ending
 from tests.core.stories import BLOCK_YUM, Story, covered, listening, ready
 
@@ -194,6 +194,22 @@ def test_the_stages_of_a_container_follow_one_another() -> None:
     assert holds(timing.stages["runtimeRegistered"], began + 3)
     assert holds(timing.stages["daemonSawPod"], began + 4)
     assert timing.stages["rulesWritten"] == timing.applied
+
+
+def test_the_first_proof_of_a_container_is_its_last_stage_and_told_once() -> None:
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    story.wait(30)
+    pod = covered(story)
+    for _ in range(2):
+        story.wait(5)
+        story.alert(pod)
+    (proof,) = [one for one in story.announced if isinstance(one, ProofTiming)]
+    assert (proof.container_id, proof.policy.name) == (pod.id, policy.name)
+    assert list(proof.stages) == ["containerStarted", "firstProof", "rulesWritten"]
+    proven, written = proof.stages["firstProof"], proof.stages["rulesWritten"]
+    assert holds((proven[0] - written[1], proven[1] - written[0]), 5)
 
 
 def test_the_instant_of_a_line_is_an_interval_that_ends_before_we_read_it() -> None:
