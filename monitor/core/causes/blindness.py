@@ -3,7 +3,12 @@
 from typing import Final
 
 from monitor.core.causes.entry import Cause, ReleaseRemedy
-from monitor.core.causes.phrases import RESTART_PRICE, TOUCH, TOUCH_CAVEAT, TOUCHED_TOO_WIDELY
+from monitor.core.causes.phrases import (
+    RESTART_PRICE,
+    TOUCH_CAVEAT,
+    TOUCH_EITHER,
+    TOUCHED_TOO_WIDELY,
+)
 
 BLINDNESS: Final = (
     Cause(
@@ -42,7 +47,8 @@ BLINDNESS: Final = (
         shown_by="An outage of a source overlaps the change, and nothing read since settles it.",
         remedy=(
             "See which source was down and why. Once it is back, touching the policy makes the "
-            f"daemons write again and gives new proof, without a price: {TOUCH}. {TOUCH_CAVEAT}."
+            f"daemons write again and gives new proof, without a price: {TOUCH_EITHER}. "
+            f"{TOUCH_CAVEAT}."
         ),
         remedies=(TOUCHED_TOO_WIDELY,),
     ),
@@ -192,8 +198,9 @@ BLINDNESS: Final = (
             "release that is known."
         ),
         remedy=(
-            "Give the daemon's image a version tag instead of a moving one, or let the monitor "
-            "read the daemon's output from its start. This says nothing about the policies."
+            "Let the monitor read the daemon's output from its start, or give the daemon's image a "
+            "version tag instead of a moving one, which rolls the daemons: each node is "
+            "unprotected for seconds. This says nothing about the policies."
         ),
     ),
 )

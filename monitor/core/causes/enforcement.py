@@ -8,8 +8,8 @@ from monitor.core.causes.phrases import (
     RECREATE_PRICE,
     RESTART,
     RESTART_PRICE,
-    TOUCH,
     TOUCH_CAVEAT,
+    TOUCH_EITHER,
     TOUCHED_TOO_WIDELY,
 )
 
@@ -31,8 +31,8 @@ ENFORCEMENT: Final = (
             "id."
         ),
         remedy=(
-            "Move Pods off the node: `kubectl cordon NODE`, delete the Pods that were refused so "
-            f"that they start elsewhere ({RECREATE}), `kubectl uncordon NODE`. {RECREATE_PRICE}. "
+            "Move Pods off the node: `kubectl cordon NODE`, delete each Pod that was refused so "
+            f"that it starts elsewhere ({RECREATE}), `kubectl uncordon NODE`. {RECREATE_PRICE}. "
             "For good: at most 256 policed containers per node, by a lower limit of Pods or by "
             "policies that select fewer."
         ),
@@ -222,8 +222,8 @@ ENFORCEMENT: Final = (
         remedy=(
             "Look at the node's daemon around that time (`kubectl -n kubearmor logs POD "
             "--timestamps`). Touching the policy (an annotation is enough) makes the daemons "
-            f"write it again and costs no protection: {TOUCH}. {TOUCH_CAVEAT}. If that does not "
-            f"help, restart the node's daemon. {RESTART_PRICE}."
+            f"write it again and costs no protection: {TOUCH_EITHER}. {TOUCH_CAVEAT}. If that does "
+            f"not help, restart the node's daemon. {RESTART_PRICE}."
         ),
         remedies=(TOUCHED_TOO_WIDELY,),
     ),

@@ -3,7 +3,12 @@
 from typing import Final
 
 from monitor.core.causes.entry import Cause
-from monitor.core.causes.phrases import RESTART_PRICE, TOUCH, TOUCH_CAVEAT, TOUCHED_TOO_WIDELY
+from monitor.core.causes.phrases import (
+    RESTART_PRICE,
+    TOUCH_CAVEAT,
+    TOUCH_EITHER,
+    TOUCHED_TOO_WIDELY,
+)
 
 LOSS: Final = (
     Cause(
@@ -45,8 +50,8 @@ LOSS: Final = (
         ),
         remedy=(
             "Touch the policy so that the daemons write it again, which costs no protection: "
-            f"{TOUCH} (`kubearmorpolicy` for a namespaced one). {TOUCH_CAVEAT}. If it does not "
-            f"come back, restart the node's daemon. {RESTART_PRICE}."
+            f"{TOUCH_EITHER}. {TOUCH_CAVEAT}. If it does not come back, restart the node's daemon. "
+            f"{RESTART_PRICE}."
         ),
         remedies=(TOUCHED_TOO_WIDELY,),
     ),
@@ -91,9 +96,8 @@ LOSS: Final = (
         ),
         remedy=(
             "Treat what it did as unprevented. Touch the policy, which costs no protection: "
-            f"{TOUCH} (`kubearmorpolicy` for a namespaced one), and see whether the next attempt "
-            f"is refused. {TOUCH_CAVEAT}. If not refused, restart the node's daemon. "
-            f"{RESTART_PRICE}."
+            f"{TOUCH_EITHER}, and see whether the next attempt is refused. {TOUCH_CAVEAT}. If not "
+            f"refused, restart the node's daemon. {RESTART_PRICE}."
         ),
         remedies=(TOUCHED_TOO_WIDELY,),
     ),

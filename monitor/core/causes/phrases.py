@@ -11,6 +11,7 @@ _TOUCHED = 'kubearmor-monitor/touched="$(date +%s)" --overwrite'
 
 TOUCH: Final = f"`kubectl annotate kubearmorclusterpolicy NAME {_TOUCHED}`"
 TOUCH_NAMESPACED: Final = f"`kubectl -n NAMESPACE annotate kubearmorpolicy NAME {_TOUCHED}`"
+TOUCH_EITHER: Final = f"{TOUCH}, or for a namespaced one {TOUCH_NAMESPACED}"
 TOUCH_HOST: Final = f"`kubectl annotate kubearmorhostpolicy NAME {_TOUCHED}`"
 TOUCH_POD: Final = f"`kubectl -n NAMESPACE annotate pod POD {_TOUCHED}`"
 TOUCH_CAVEAT: Final = (
@@ -33,5 +34,6 @@ RESTART_PRICE: Final = "A restart leaves every container of that node unprotecte
 
 RECREATE: Final = "`kubectl -n NAMESPACE delete pod POD`"
 RECREATE_PRICE: Final = (
-    "Its containers are interrupted, and the new ones run unprotected until their rules are written"
+    "Its containers are interrupted, and those of the new Pod run unprotected until their rules "
+    "are written"
 )

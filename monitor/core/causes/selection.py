@@ -3,7 +3,14 @@
 from typing import Final
 
 from monitor.core.causes.entry import Cause, ReleaseRemedy
-from monitor.core.causes.phrases import RESTART, RESTART_PRICE, TOUCH, TOUCH_HOST
+from monitor.core.causes.phrases import (
+    RESTART,
+    RESTART_PRICE,
+    TOUCH,
+    TOUCH_CAVEAT,
+    TOUCH_HOST,
+    TOUCHED_TOO_WIDELY,
+)
 
 SELECTION: Final = (
     Cause(
@@ -53,10 +60,12 @@ SELECTION: Final = (
         remedy=(
             "See that the daemon may and can list (`kubectl auth can-i list namespaces --as "
             "system:serviceaccount:kubearmor:kubearmor`, and the API server's load), then touch "
-            f"the policy, which costs no protection: {TOUCH}. That does not put it on later Pods "
-            f"where the output has `Error ADD` for it: there restart the node's daemon, {RESTART}. "
-            f"{RESTART_PRICE}. A namespace In makes a policy independent of the list."
+            f"the policy, which costs no protection: {TOUCH}. {TOUCH_CAVEAT}. That does not put it "
+            "on later Pods where the output has `Error ADD` for it: there restart the node's "
+            f"daemon, {RESTART}. {RESTART_PRICE}. A namespace In makes a policy independent of the "
+            "list."
         ),
+        remedies=(TOUCHED_TOO_WIDELY,),
     ),
     Cause(
         code="name-collision",
