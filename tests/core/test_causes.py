@@ -327,6 +327,14 @@ def test_nobody_is_told_to_upgrade_to_a_release_that_is_not_newer(entry: Entry) 
     assert older == {}
 
 
+@pytest.mark.parametrize("remedy", SPECIAL)
+def test_an_upgrade_leads_out_of_the_releases_that_the_remedy_is_for(
+    remedy: ReleaseRemedy,
+) -> None:
+    targets = re.findall(r"upgrade to (v\d+\.\d+\.\d+)", remedy.text)
+    assert [target for target in targets if remedy.concerns(target)] == []
+
+
 @of_every_entry
 def test_an_upgrade_names_the_release(entry: Entry) -> None:
     advice = [entry.remedy, *(remedy.text for remedy in entry.remedies)]
