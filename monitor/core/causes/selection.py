@@ -159,16 +159,20 @@ SELECTION: Final = (
                 since="v1.5.7",
                 before="v1.6.14",
                 text=(
-                    "From v1.5.7 to below v1.6.14 there are no network policies, no hostnamereg "
-                    "and no Pod selector of network policies: upgrade to v1.7.4 or later."
+                    "From v1.5.7 to below v1.6.14 there are no network policies, and lists and "
+                    "patterns of host names in a namespaced policy's matchLabels (or hostnamereg "
+                    "in a host policy) mean something else: upgrade to v1.7.4 or later, or select "
+                    "by another label."
                 ),
             ),
             ReleaseRemedy(
                 since="v1.6.14",
                 before="v1.7.4",
                 text=(
-                    "From v1.6.14 to below v1.7.4 hostnamereg and the Pod selector of network "
-                    "policies are ignored: upgrade to v1.7.4 or later."
+                    "From v1.6.14 to below v1.7.4 the Pod selector of network policies is ignored, "
+                    "and lists and patterns of host names in a namespaced policy's matchLabels (or "
+                    "hostnamereg in a host policy) mean something else: upgrade to v1.7.4 or "
+                    "later, or select by another label."
                 ),
             ),
         ),
