@@ -34,6 +34,7 @@ from monitor.core.model import (
 from monitor.core.nodes import NodeState
 from monitor.core.pairs import SPARED, pair_state, worst
 from monitor.core.policies import PolicyState
+from monitor.core.prediction import depends_on_labels
 from monitor.core.propagation import Propagation
 from monitor.core.standing import applied, stand
 from monitor.core.timing import container_timing, delay_of, note_delays, proof_timing
@@ -280,7 +281,8 @@ class Bench:
             and policy.rules.enforced
             and policy.name not in surroundings.ambiguous
             and view.behaviour is not None
-            and view.behaviour.refreshes_namespaces
+            and view.behaviour.reaches_young_namespaces
+            and not depends_on_labels(policy, view.behaviour)
             and incarnation is not None
             and key not in incarnation.rejected
             and (view.phase != "ready" or key in incarnation.policies)

@@ -24,7 +24,12 @@ from monitor.core.kubernetes import POLICY_KINDS
 from monitor.core.model import Grade, Interval
 from monitor.core.nodes import NodeState, Phase
 from monitor.core.policies import SLACK, Learned, PolicyState
-from monitor.core.prediction import predict
+from monitor.core.prediction import (
+    NAMESPACED,
+    depends_on_labels,
+    predict,
+    predict_for,
+)
 from monitor.core.reading import Reading, read
 from monitor.core.semantics import Behaviour, behaviour
 from monitor.core.verdict import Judged
@@ -202,7 +207,7 @@ class _Pair:
             return self._gap("policy-rejected", predicted=False)
         predicted = self._predicted(incarnation, learned)
         if predicted is False:
-            return self._gap("namespace-newer-than-policy", predicted=False)
+            return self._gap(self._unpredicted(), predicted=False)
         refutation = self._refutation(incarnation)
         if refutation is not None:
             return self._contradiction(incarnation, refutation)
@@ -230,15 +235,29 @@ class _Pair:
     def _predicted(self, incarnation: Incarnation, learned: Learned | None) -> bool | None:
         if self.policy.name in self.surroundings.ambiguous:
             return None
+        known = self._behaviour(incarnation)
+        if depends_on_labels(self.policy, known):
+            return predict_for(
+                self.container,
+                self.policy,
+                learned=learned,
+                behaviour=known,
+                incarnation=incarnation,
+            )
         return predict(
             self.policy,
             learned=learned,
-            behaviour=self._behaviour(incarnation),
+            behaviour=known,
             incarnation=incarnation,
             clock=self.view.node.clock,
             namespace=self.container.pod.namespace,
             namespace_created=self.surroundings.namespace_created,
         )
+
+    def _unpredicted(self) -> str:
+        """Why a policy that is expected is not attached by that release."""
+        by_label = self.policy.kind == NAMESPACED
+        return "version-skew" if by_label else "namespace-newer-than-policy"
 
     # --- evidence -------------------------------------------------------------------------------
 

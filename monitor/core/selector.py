@@ -149,12 +149,22 @@ class _Labels:
             self.required.add(f"{key}={value}")
 
 
+def labels_of(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The matchLabels of a policy, empty where there are none."""
+    return _mapping(_mapping(spec.get("selector")).get("matchLabels"))
+
+
+def varies_by_release(labels: Mapping[str, Any]) -> bool:
+    """Whether releases read these matchLabels in different ways."""
+    return any(OWN_HOST in key or NODE_HOST in key for key in labels)
+
+
 def namespaced(
     *, namespace: str, spec: Mapping[str, Any], behaviour: Behaviour = NEWEST
 ) -> Selector:
     """Compile the selector of a KubeArmorPolicy (dossier 5.2)."""
     selector = _mapping(spec.get("selector"))
-    written = _mapping(selector.get("matchLabels"))
+    written = labels_of(spec)
     any_of, none_of = _label_expressions(selector, behaviour)
     labels = _Labels(behaviour)
     labels.required.add(f"namespaceName={namespace}")

@@ -55,6 +55,11 @@ class Behaviour(Struct, frozen=True, gc=False):
     network_policies: bool
     network_pod_selector: bool
 
+    @property
+    def reaches_young_namespaces(self) -> bool:
+        """Whether a new Pod gets a cluster policy that is older than the Pod's namespace."""
+        return self.refreshes_namespaces or self.overmatches
+
 
 FIRST_DESCRIBED: Final[Version] = (1, 4, 0)
 _FIRST: Final = Behaviour(

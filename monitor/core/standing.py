@@ -13,7 +13,7 @@ from monitor.core.expectation import Expectation
 from monitor.core.judgement import NodeView, Surroundings
 from monitor.core.model import Interval
 from monitor.core.policies import PolicyState
-from monitor.core.prediction import predict
+from monitor.core.prediction import depends_on_labels, predict
 from monitor.core.verdict import Judged
 
 
@@ -97,7 +97,7 @@ def _latest_line(
 ) -> int | None:
     """The position by which the daemon knew all these revisions; None if one is in doubt."""
     behaviour = view.behaviour
-    alike = behaviour is not None and behaviour.refreshes_namespaces
+    alike = behaviour is not None and behaviour.reaches_young_namespaces
     namespace = "" if alike else container.pod.namespace
     version = (incarnation.knowledge, expectation.version)
     question = (keys, namespace)
@@ -114,10 +114,11 @@ def _latest_line(
             and policy.rules.enforced
             and policy.name not in surroundings.ambiguous
             and key not in incarnation.rejected
+            and not depends_on_labels(policy, behaviour)
             and predict(
                 policy,
                 learned=learned,
-                behaviour=view.behaviour,
+                behaviour=behaviour,
                 incarnation=incarnation,
                 clock=view.node.clock,
                 namespace=namespace,

@@ -38,14 +38,13 @@ from monitor.core.kubernetes import (
 from monitor.core.model import Interval
 from monitor.core.nodes import DAEMON_LABEL, NodeState
 from monitor.core.policies import CONTAINER_KINDS, PolicyState, kind_of
-from monitor.core.semantics import parse
+from monitor.core.semantics import behaviour
 
 STRANGERS_KEPT: Final = 10_000
 DELETED_KEPT: Final = 4_096
 LabelsKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
 UNTRACKED: Final = frozenset({"kube-system", "kubearmor"})
-UNTRACKED_IN_MAP_SINCE: Final = (1, 6, 7)
 CONFIG_NAME: Final = "kubearmor-config"
 
 
@@ -359,9 +358,11 @@ class World:
     def untracked(self, node: NodeState) -> frozenset[str]:
         """The namespaces in which that node's daemon does not enforce (dossier 6.2)."""
         incarnation = node.current() or node.latest()
-        release = parse(node.release(incarnation) or "")
+        known = behaviour(node.release(incarnation))
+        if known is not None and not known.filters_untracked:
+            return frozenset()
         in_map = self.config.get("untrackedNs")
-        if in_map is not None and release is not None and release >= UNTRACKED_IN_MAP_SINCE:
+        if in_map is not None and known is not None and known.untracked_in_map:
             return frozenset(name.strip() for name in in_map.split(",") if name.strip())
         printed = incarnation.settings.get("UntrackedNs") if incarnation else None
         return frozenset(printed.strip("[]").split()) if printed else UNTRACKED
