@@ -22,127 +22,26 @@ What follows is the order of the daemon's own stream. The surprises are KubeArmo
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal, TypeAlias
-
-from msgspec import Struct
+from typing import Final, Literal
 
 from monitor.core import trail
-from monitor.core.evidence import PolicyKey
-from monitor.core.selector import Selector, cluster_wide, identities, namespaced
+from monitor.core.daemon_events import (
+    CLUSTER_KIND,
+    Action,
+    Event,
+    Pair,
+    PodEvent,
+    PolicyEvent,
+)
+from monitor.core.endpoints import Collision, Endpoint, Stored
+from monitor.core.selector import cluster_wide, namespaced
 from monitor.core.semantics import Behaviour
-
-Action: TypeAlias = Literal["added", "modified", "deleted"]
-CLUSTER_KIND: Final = "KubeArmorClusterPolicy"
-
-
-class PolicyEvent(Struct, frozen=True):
-    """A policy as the daemon's watch shows it; `namespace` is empty for a cluster policy."""
-
-    action: Action
-    kind: str
-    namespace: str
-    name: str
-    spec: Mapping[str, Any]
-    generation: int = 0
-
-    @property
-    def key(self) -> PolicyKey:
-        return (self.kind, self.namespace, self.name)
-
-
-class PodEvent(Struct, frozen=True):
-    """A Pod of the daemon's node; `containers` maps the names of those with an id to it.
-
-    `drawn` is the container that a MODIFIED revises, where that is known.
-    """
-
-    action: Action
-    namespace: str
-    name: str
-    labels: Mapping[str, str] | None = None
-    containers: Mapping[str, str] = {}
-    drawn: str | None = None
-
-
-class NamespaceEvent(Struct, frozen=True, gc=False):
-    action: Action
-    name: str
-
-
-Event: TypeAlias = PolicyEvent | PodEvent | NamespaceEvent
-
-
-class Pair(Struct, frozen=True):
-    """A container of a Pod and a policy."""
-
-    namespace: str
-    pod: str
-    container: str
-    policy: PolicyKey
-
-
-class Stored(Struct, frozen=True):
-    """A policy as it was read; `namespaces` are those it listed, or all it did not leave out."""
-
-    key: PolicyKey
-    generation: int
-    selector: Selector
-    namespaces: frozenset[str]
-
-    @property
-    def is_cluster_wide(self) -> bool:
-        return self.key[0] == CLUSTER_KIND
-
-    def is_taken_for(self, other: "Stored") -> bool:
-        """Whether an event about this policy finds that one (5.6)."""
-        return self.key[2] == other.key[2] if self.is_cluster_wide else self.key == other.key
-
-
-class Collision(Struct, frozen=True):
-    """A policy of one kind met one of the other kind by its name, in the stored list.
-
-    `effect`: the policy is `not-stored`, it `overwrites` the other, or `removes` it.
-    """
-
-    policy: PolicyKey
-    other: PolicyKey
-    effect: Literal["not-stored", "overwrites", "removes"]
-
-
-class Endpoint:
-    """A container id and what is attached to it.
-
-    `doubtful` are the policies that a draw may have added or taken away.
-    """
-
-    __slots__ = (
-        "container",
-        "container_id",
-        "doubtful",
-        "identities",
-        "namespace",
-        "pod",
-        "policies",
-    )
-
-    def __init__(self, event: PodEvent, container: str, policies: list[Stored]) -> None:
-        self.namespace = event.namespace
-        self.pod = event.name
-        self.container = container
-        self.container_id = event.containers[container]
-        self.identities = identities(namespace=event.namespace, labels=event.labels)
-        self.policies = policies
-        self.doubtful: frozenset[PolicyKey] = frozenset()
-
-    @property
-    def keys(self) -> frozenset[PolicyKey]:
-        return frozenset(stored.key for stored in self.policies)
 
 
 class Believed:
     """The lists of one daemon of a release.
 
-    `namespaces` are those that exist when it starts. `watched`: the pair whose story `trail` tells.
+    `namespaces` are those that exist when it starts. `watched`: the pair whose story `facts` tells.
     """
 
     def __init__(
@@ -153,10 +52,14 @@ class Believed:
         self._known: set[tuple[str, str]] = set()
         self._endpoints: dict[tuple[str, str], list[Endpoint]] = {}
         self._found: dict[tuple[str, frozenset[str]], list[Stored]] = {}
-        self._watched = watched
+        self._story = trail.Story(watched) if watched else None
         self.stored: list[Stored] = []
         self.collisions: list[Collision] = []
-        self.trail: list[str] = []
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The story of the watched pair so far."""
+        return tuple(self._story.facts) if self._story else ()
 
     @property
     def endpoints(self) -> Iterable[Endpoint]:
@@ -217,14 +120,14 @@ class Believed:
             self.collisions.append(
                 Collision(policy=policy.key, other=found, effect=_EFFECTS[action])
             )
-        if self._watched and self._watched.policy in {policy.key, found}:
-            self.trail.append(trail.storing(action, policy.key, found))
+        if self._story is not None:
+            self._story.store(action, policy.key, found)
 
     def _apply(self, action: Action, policy: Stored, endpoint: Endpoint) -> None:
         index = _find(policy, endpoint.policies)
         if not self._is_looked_at(policy, endpoint, attached=index is not None):
             return
-        before = endpoint.keys if self._concerns(endpoint) else None
+        before = endpoint.keys if self._story_of(endpoint) else frozenset()
         fits = self._fits(policy, endpoint)
         if action == "deleted":
             fits = False
@@ -236,8 +139,9 @@ class Believed:
             del endpoint.policies[index]
         elif action == "modified":
             endpoint.policies[index] = policy
-        if before is not None:
-            self._tell(trail.applying(action, policy.key), before, endpoint)
+        if story := self._story_of(endpoint):
+            occasion = trail.applying(action, policy.key)
+            story.tell(occasion, before=before, after=endpoint.keys)
 
     def _is_looked_at(self, policy: Stored, endpoint: Endpoint, *, attached: bool) -> bool:
         if policy.is_cluster_wide:
@@ -275,8 +179,7 @@ class Believed:
         if made:
             self._endpoints.setdefault(pod, []).extend(made)
         for endpoint in made:
-            if self._concerns(endpoint):
-                self._tell(trail.evaluating(first=True), frozenset(), endpoint)
+            self._tell_evaluation(endpoint, former=None)
 
     def _endpoint_of(self, event: PodEvent, container: str) -> Endpoint:
         endpoint = Endpoint(event, container, [])
@@ -302,8 +205,7 @@ class Believed:
                 old.doubtful |= old.keys ^ new.keys
             elif drawn == old.container:
                 endpoints[index] = new
-                if self._concerns(new):
-                    self._tell(trail.evaluating(first=False), old.keys, new)
+                self._tell_evaluation(new, former=old)
         if drawn is None:
             self._remark(event, trail.DRAWN_BY_LOT)
         elif drawn not in {endpoint.container for endpoint in endpoints}:
@@ -337,28 +239,27 @@ class Believed:
 
     # --- the story of one pair ------------------------------------------------------------------
 
-    def _concerns(self, endpoint: Endpoint) -> bool:
-        watched = self._watched
-        return watched is not None and (endpoint.namespace, endpoint.pod, endpoint.container) == (
-            watched.namespace,
-            watched.pod,
-            watched.container,
+    def _story_of(self, endpoint: Endpoint) -> trail.Story | None:
+        story = self._story
+        about = story is not None and story.is_about(
+            namespace=endpoint.namespace, pod=endpoint.pod, container=endpoint.container
         )
+        return story if about else None
 
     def _remark(self, event: PodEvent, fact: str) -> None:
-        watched = self._watched
-        if watched and (event.namespace, event.name) == (watched.namespace, watched.pod):
-            self.trail.append(fact)
+        story = self._story
+        if story is not None and story.is_about(namespace=event.namespace, pod=event.name):
+            story.facts.append(fact)
 
-    def _tell(self, occasion: str, before: frozenset[PolicyKey], endpoint: Endpoint) -> None:
-        """Add what an occasion did to the watched pair, and what decided it."""
-        assert self._watched is not None
-        key = self._watched.policy
-        was, is_now = key in before, key in endpoint.keys
-        self.trail.append(trail.outcome(occasion, was=was, is_now=is_now))
-        policy = next((one for one in self.stored if one.key == key), None)
-        if policy is not None and occasion.startswith(trail.EVALUATED):
-            self.trail.extend(self._reasons(policy, endpoint))
+    def _tell_evaluation(self, endpoint: Endpoint, *, former: Endpoint | None) -> None:
+        story = self._story_of(endpoint)
+        if story is None:
+            return
+        before = former.keys if former else frozenset()
+        story.tell(trail.evaluating(first=former is None), before=before, after=endpoint.keys)
+        for policy in self.stored:
+            if story.is_told_of(policy.key):
+                story.facts.extend(self._reasons(policy, endpoint))
 
     def _reasons(self, policy: Stored, endpoint: Endpoint) -> Iterable[str]:
         if policy.is_cluster_wide:
@@ -405,4 +306,4 @@ def why(
         end = trail.OPEN
     else:
         end = trail.ATTACHED if pair.policy in endpoint.keys else trail.NOT_ATTACHED
-    return (*believed.trail, end)
+    return (*believed.facts, end)

@@ -6,6 +6,7 @@ One fact a sentence, in the order in which the daemon met it.
 from collections.abc import Iterator
 from typing import Final
 
+from monitor.core.daemon_events import Pair
 from monitor.core.evidence import PolicyKey
 from monitor.core.selector import Selector
 
@@ -21,6 +22,34 @@ LATE_CONTAINER: Final = (
     "the Pod changed; the container that was revised had no id when its endpoints were made, "
     "and gets none"
 )
+
+
+class Story:
+    """The facts about one pair, as a model of a daemon comes upon them."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+        self.facts: list[str] = []
+
+    def is_about(self, *, namespace: str, pod: str, container: str | None = None) -> bool:
+        """Whether it is about that container, or a container of that Pod."""
+        same_pod = (namespace, pod) == (self._pair.namespace, self._pair.pod)
+        return same_pod and container in {None, self._pair.container}
+
+    def store(self, action: str, key: PolicyKey, found: PolicyKey | None) -> None:
+        """A policy's event met the stored list; `found` is what it was taken for there."""
+        if self._pair.policy in {key, found}:
+            self.facts.append(storing(action, key, found))
+
+    def tell(
+        self, occasion: str, *, before: frozenset[PolicyKey], after: frozenset[PolicyKey]
+    ) -> None:
+        """An occasion left the container with other policies, or the same."""
+        was, is_now = self._pair.policy in before, self._pair.policy in after
+        self.facts.append(outcome(occasion, was=was, is_now=is_now))
+
+    def is_told_of(self, key: PolicyKey) -> bool:
+        return key == self._pair.policy
 
 
 def name_of(key: PolicyKey) -> str:

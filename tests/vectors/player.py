@@ -11,10 +11,10 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
-from monitor.core.believed import (
+from monitor.core.believed import Believed
+from monitor.core.daemon_events import (
     CLUSTER_KIND,
     Action,
-    Believed,
     Event,
     NamespaceEvent,
     PodEvent,
