@@ -117,9 +117,10 @@ async def looking(
     configuration: config.Configuration,
     *,
     observers: Sequence[Callable[[Observation], None]] = (),
+    required: Sequence[str] = (),
     quiet_after: float = QUIET_SECONDS,
 ) -> AsyncIterator[Look]:
-    """Read a cluster for as long as the context is open.
+    """Read a cluster for as long as the context is open; `required` are sources needed besides.
 
     The relay is left out: a look is too short for alerts, and from outside it is out of reach.
     """
@@ -139,7 +140,7 @@ async def looking(
             clock=clock,
             translation=lambda _: (),
             observers=[live.observe, activity.observe, *observers],
-            required=live.required,
+            required=(*live.required, *required),
         )
         tasks = [asyncio.create_task(source.run()) for source in live.build(engine)]
         tasks.append(asyncio.create_task(engine.run()))

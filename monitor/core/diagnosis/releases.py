@@ -15,7 +15,8 @@ Version: TypeAlias = tuple[int, int, int]
 class Defect(Struct, frozen=True, gc=False):
     """What is wrong from release `since` on and before release `before` ("" is open).
 
-    `concerns` says whether a cluster has what the defect needs to do harm.
+    `concerns` says whether a cluster has what the defect needs to do harm; `better` is the release
+    to go to where the first without this defect has a worse one.
     """
 
     code: str
@@ -25,6 +26,7 @@ class Defect(Struct, frozen=True, gc=False):
     what: str
     meanwhile: str
     concerns: Callable[[Cluster], bool] = lambda _: True
+    better: str = ""
 
     def afflicts(self, release: str) -> bool:
         """Whether a release, or a pre-release of one, has it."""
@@ -39,7 +41,8 @@ class Defect(Struct, frozen=True, gc=False):
         """What to do: upgrade where a release is without it, and what helps until then."""
         if not self.before:
             return f"No release is without it. {self.meanwhile}"
-        return f"Upgrade KubeArmor to {self.before} or later. Until then: {self.meanwhile}"
+        release = self.better or self.before
+        return f"Upgrade KubeArmor to {release} or later. Until then: {self.meanwhile}"
 
 
 def _has_cluster_policies(cluster: Cluster) -> bool:
@@ -64,7 +67,8 @@ DEFECTS: Final = (
         since="v1.5.7",
         before="v1.6.0",
         state="problem",
-        what="a cluster policy misses every Pod of a namespace created after it (issue 2099)",
+        what="a cluster policy misses every Pod of a namespace created after it "
+        "(upstream issue 2099)",
         meanwhile="touch the policy (annotate it) after a namespace is created.",
         concerns=_has_cluster_policies,
     ),
@@ -73,7 +77,7 @@ DEFECTS: Final = (
         since="v1.4.0",
         before="v1.4.1",
         state="problem",
-        what="a namespaced policy is applied to every new Pod of every namespace (issue 1780)",
+        what="a namespaced policy is applied to every new Pod of every namespace",
         meanwhile="restart the daemons after Pods were created where a policy must not apply.",
     ),
     Defect(
@@ -83,8 +87,9 @@ DEFECTS: Final = (
         state="problem",
         what="once a namespace is newer than a cluster policy, the policy matches every new Pod, "
         "excluded namespaces too",
-        meanwhile="name namespaces with operator In; v1.5.7 itself misses new namespaces instead.",
+        meanwhile="name the namespaces with operator In; v1.5.7 misses new ones instead.",
         concerns=_has_cluster_policies,
+        better="v1.6.0",
     ),
     Defect(
         code="index-panic",
@@ -125,7 +130,7 @@ DEFECTS: Final = (
         before="v1.7.4",
         state="warning",
         what="exits reported by containerd are misread, so a new container can get the rules of "
-        "one that is gone (issue 1674)",
+        "one that is gone",
         meanwhile="nothing shows it but two containers with the same namespace ids.",
     ),
     Defect(

@@ -82,8 +82,8 @@ def _k3s(cluster: Cluster) -> Iterator[Check]:
         "ok",
         f"k3s {versions} on {counted(len(nodes), 'node')}, {where}",
         "The API server is part of the k3s process: a restart of k3s on a server is an outage of "
-        "the API, during which daemons learn of no policy and no Pod. With one server check the "
-        "latencies below under load, and run more than one server where that matters.",
+        "the API, during which daemons learn of no policy and no Pod. Look at its latency under "
+        "load, and run more than one server where that matters.",
     )
     yield from _k3s_sockets(cluster, nodes)
 
