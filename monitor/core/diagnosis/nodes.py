@@ -14,6 +14,8 @@ TOLERATED_BY_ALL: Final = "node.kubernetes.io/"
 REPELLING: Final = ("NoSchedule", "NoExecute")
 BUILT_FOR: Final = ("", "amd64", "arm64")
 APPARMOR_ANNOTATION: Final = "container.apparmor.security.beta.kubernetes.io/"
+WINDOWS: Final = "Windows, which KubeArmor does not run on"
+VIRTUAL: Final = "a virtual node, which no daemon can run on"
 SYSTEM: Final = "kube-system"
 
 
@@ -33,9 +35,10 @@ def _nodes_without_daemon(cluster: Cluster) -> Iterator[Check]:
         return
     reasons = "; ".join(f"{name}: {missing[name]}" for name in sorted(missing)[:3])
     rest = f"; and {len(missing) - 3} more" if len(missing) > 3 else ""
+    out_of_reach = {WINDOWS, VIRTUAL}.issuperset(missing.values())
     yield Check(
         code,
-        "problem",
+        "warning" if out_of_reach else "problem",
         f"{len(missing)} of {counted(len(cluster.nodes), 'node')} without a daemon: "
         f"{reasons}{rest}",
         "Add the tolerations to the KubeArmorConfig (or the DaemonSet), run the snitch job again "
@@ -50,9 +53,9 @@ def _absence(node: Node, cluster: Cluster) -> str:
     if labels.get("kubernetes.io/os") == "windows" or (
         system is not None and system.operating_system == "windows"
     ):
-        return "Windows, which KubeArmor does not run on"
+        return WINDOWS
     if labels.get("type") == "virtual-kubelet":
-        return "a virtual node, which no daemon can run on"
+        return VIRTUAL
     if system is not None and system.architecture not in BUILT_FOR:
         return f"architecture {system.architecture}, which KubeArmor is not built for"
     placements = [
