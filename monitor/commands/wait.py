@@ -26,11 +26,12 @@ examples:
   kubearmor-monitor wait shop/db --pods 3 --allow exempt,unsupported
   kubearmor-monitor wait shop/web --url http://127.0.0.1:9470 --output json
 
-WORKLOAD is a Deployment, StatefulSet, DaemonSet, Job, or a Pod by its name. Pods that end or are
-being deleted do not count; all others, of an older revision too, must be covered: wait for the
-rollout first (`kubectl rollout status`). Without --url the cluster is read as `check` reads it, and containers that do not run
-yet are waited for; a running monitor tells only of containers that run: say with --pods how many
-Pods there must be. Exit code 1: the time is over and something is not covered.
+WORKLOAD is a Deployment, StatefulSet, DaemonSet, Job, or a Pod by its name. Pods that have ended or
+are being deleted do not count; all others, of an older revision too, must be covered: wait for the
+rollout first (`kubectl rollout status`). Without --url the cluster is read as `check` reads it, and
+containers that do not run yet are waited for; a running monitor tells only of containers that run:
+say with --pods how many Pods there must be. Exit code 1: the time is over and something is not
+covered.
 """
 # Before these are read, whatever runs looks unpoliced.
 POLICIES = ("kubernetes/kubearmorpolicies", "kubernetes/kubearmorclusterpolicies")
