@@ -13,6 +13,7 @@ from monitor.core.diagnosis.findings import Certificate, Cluster, Probe
 from monitor.core.diagnosis.notes import Notes
 from monitor.errors import SourceError
 from monitor.live import collections, feed_tls
+from monitor.retry import cancelled
 from monitor.sources.api_health import ApiHealth
 from monitor.sources.api_server import ApiServer
 from monitor.sources.daemon_health import FEED_PORT, configured, presented, serving
@@ -27,10 +28,10 @@ class Answers(Struct, frozen=True):
     """What the API server said when it was asked."""
 
     api: tuple[Probe, ...]
-    api_release: str
-    served: frozenset[str] | None
-    access: Mapping[str, bool]
-    secrets: tuple[Certificate, ...]
+    api_release: str = ""
+    served: frozenset[str] | None = None
+    access: Mapping[str, bool] = {}
+    secrets: tuple[Certificate, ...] = ()
 
 
 async def examine(configuration: config.Configuration, *, within: float) -> Cluster:
@@ -42,11 +43,14 @@ async def examine(configuration: config.Configuration, *, within: float) -> Clus
     namespace = configuration.kubearmor.namespace
     notes = Notes(kubearmor=namespace)
     async with looking(configuration, observers=[notes.observe]) as look:
-        asking = asyncio.create_task(_ask(look.server, namespace))
-        await look.until(_quiet(look, notes, configuration), within=within)
-        _require_some(notes, within=within)
-        cluster = notes.cluster(look.engine.report())
-        answers = await asking
+        asking = asyncio.create_task(_ask(look.server, namespace, within=within))
+        try:
+            await look.until(_quiet(look, notes, configuration), within=within)
+            _require_some(notes, within=within)
+            cluster = notes.cluster(look.engine.report())
+            answers = await asking
+        finally:
+            await cancelled(asking)
     health, certificates = await asyncio.gather(
         _health(cluster, notes.addresses(), configuration),
         _certificates(cluster, notes.addresses(), configuration),
@@ -78,15 +82,19 @@ def _require_some(notes: Notes, *, within: float) -> None:
     raise SourceError(f"nothing of the cluster could be read within {within:g} s: {why}")
 
 
-async def _ask(server: ApiServer, namespace: str) -> Answers:
+async def _ask(server: ApiServer, namespace: str, *, within: float) -> Answers:
     health = ApiHealth(server, clock=SystemClock())
-    return Answers(
-        api=await health.probes(),
-        api_release=await health.release(),
-        served=await health.served(),
-        access=await health.access(namespace),
-        secrets=tuple([one async for one in health.secrets(namespace)]),
-    )
+    try:
+        async with asyncio.timeout(within):
+            return Answers(
+                api=await health.probes(),
+                api_release=await health.release(),
+                served=await health.served(),
+                access=await health.access(namespace),
+                secrets=tuple([one async for one in health.secrets(namespace)]),
+            )
+    except TimeoutError:
+        return Answers(api=(Probe("questions", within, f"not all answered within {within:g} s"),))
 
 
 async def _health(

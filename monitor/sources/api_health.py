@@ -1,5 +1,6 @@
 """How the API server is: how fast it answers, what it serves, what it lets the monitor do."""
 
+import asyncio
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -111,12 +112,13 @@ class ApiHealth:
 
     async def access(self, namespace: str) -> Mapping[str, bool]:
         """Return which rights are granted; those that the server does not tell of are left out."""
-        granted = {}
-        for right in rights(namespace):
-            answer = await self._may(right)
-            if answer is not None:
-                granted[right.said] = answer
-        return granted
+        asked = rights(namespace)
+        answers = await asyncio.gather(*map(self._may, asked))
+        return {
+            right.said: granted
+            for right, granted in zip(asked, answers, strict=True)
+            if granted is not None
+        }
 
     async def secrets(self, namespace: str) -> AsyncIterator[Certificate]:
         """Give the certificates of KubeArmor's secrets, of those that may be read."""

@@ -109,6 +109,23 @@ def pod(name: str, *, created: float, annotations: dict[str, str] | None = None)
     )
 
 
+def daemon_pod(name: str, *, created: str, restart: int = 0) -> Pod:
+    status = ContainerStatus(
+        name="kubearmor", restart_count=restart, state=ContainerState(running=Running())
+    )
+    return Pod(
+        metadata=Metadata(
+            uid=name,
+            name=name,
+            namespace="kubearmor",
+            creation_timestamp=created,
+            labels={"kubearmor-app": "kubearmor"},
+        ),
+        spec=PodSpec(node_name="node-1"),
+        status=PodStatus(pod_ip="10.0.0.1", container_statuses=[status]),
+    )
+
+
 def healthy(**changes: Any) -> Cluster:
     """A cluster with which nothing is wrong."""
     cluster = Cluster(
@@ -292,6 +309,23 @@ def test_mixed_releases_are_a_warning() -> None:
         "warning",
         "mixed: v1.7.3 on 1 node; v1.7.4 on 1 node",
     )
+
+
+@pytest.mark.parametrize(
+    ("pods", "expected"),
+    [
+        (None, ("unknown", "no daemon was seen")),
+        ((), ("problem", "no daemon was seen")),
+        (
+            (daemon_pod("d", created="2027-01-15T07:00:00Z"),),
+            ("problem", "no daemon in the namespace security, but in kubearmor"),
+        ),
+    ],
+)
+def test_a_cluster_without_a_daemon(
+    pods: tuple[Pod, ...] | None, expected: tuple[str, str]
+) -> None:
+    assert said(healthy(pods=pods, daemons=(), kubearmor="security"), "releases") == expected
 
 
 def test_a_release_that_nobody_said_is_unknown() -> None:
@@ -746,23 +780,6 @@ def test_certificates_are_announced_a_month_before_they_end(
 
 
 # --- notes ----------------------------------------------------------------------------------------
-
-
-def daemon_pod(name: str, *, created: str, restart: int = 0) -> Pod:
-    status = ContainerStatus(
-        name="kubearmor", restart_count=restart, state=ContainerState(running=Running())
-    )
-    return Pod(
-        metadata=Metadata(
-            uid=name,
-            name=name,
-            namespace="kubearmor",
-            creation_timestamp=created,
-            labels={"kubearmor-app": "kubearmor"},
-        ),
-        spec=PodSpec(node_name="node-1"),
-        status=PodStatus(pod_ip="10.0.0.1", container_statuses=[status]),
-    )
 
 
 def line(fact: facts.Fact, *, uid: str, restart: int = 0) -> DaemonLine:

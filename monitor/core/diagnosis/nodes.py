@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from monitor.core.causes import CAUSES
 from monitor.core.diagnosis.findings import Check, Cluster, DaemonSeen, counted, some
 from monitor.core.instants import second_of
 from monitor.core.kubernetes import DaemonPlacement, Node, Pod, Taint, Toleration
@@ -114,11 +115,12 @@ def _daemons(cluster: Cluster) -> Iterator[Check]:
         yield Check("daemons", "ok", f"{counted(len(cluster.daemons), 'daemon')} at work")
         return
     found = ", ".join(f"{node}: {failing[node]}" for node in sorted(failing)[:3])
+    known = [CAUSES[cause].remedy for cause in sorted(set(failing.values())) if cause in CAUSES]
     yield Check(
         "daemons",
         "problem",
         f"{len(failing)} of {len(served)} do not protect: {found}",
-        "See the runbook section of the cause named.",
+        known[0] if known else "Let `check` say more.",
     )
 
 

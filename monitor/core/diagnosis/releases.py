@@ -1,4 +1,8 @@
-"""The releases that run, and what is known to be wrong with each (dossier 5, 6, 7, 10.5, 12)."""
+"""The releases that run, and what is known to be wrong with each (dossier 5, 6, 7, 10.5, 12).
+
+Defects are known of v1.4.0 and later. Those that every release has are left out: a warning that
+never goes away warns of nothing.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -7,6 +11,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from monitor.core.diagnosis.findings import Check, Cluster, State, counted, some
+from monitor.core.nodes import DAEMON_LABEL
 from monitor.core.semantics import parse
 
 Version: TypeAlias = tuple[int, int, int]
@@ -209,7 +214,7 @@ DEFECTS: Final = (
 def _releases(cluster: Cluster) -> Iterator[Check]:
     nodes = _nodes_by_release(cluster)
     if not nodes:
-        yield Check("releases", "unknown", "no daemon was seen", "Install KubeArmor.")
+        yield _no_daemon(cluster)
         return
     unnamed = nodes.pop("", [])
     found = "; ".join(f"{name} on {counted(len(on), 'node')}" for name, on in sorted(nodes.items()))
@@ -230,6 +235,24 @@ def _releases(cluster: Cluster) -> Iterator[Check]:
         )
     else:
         yield Check("releases", "ok", found)
+
+
+def _no_daemon(cluster: Cluster) -> Check:
+    label, value = DAEMON_LABEL
+    elsewhere = {
+        pod.metadata.namespace
+        for pod in cluster.pods or ()
+        if (pod.metadata.labels or {}).get(label) == value
+    }
+    if elsewhere:
+        return Check(
+            "releases",
+            "problem",
+            f"no daemon in the namespace {cluster.kubearmor}, but in {some(elsewhere)}",
+            "Set kubearmor.namespace (and kubearmor.relay) in the monitor's configuration.",
+        )
+    state: State = "unknown" if cluster.pods is None else "problem"
+    return Check("releases", state, "no daemon was seen", "Install KubeArmor.")
 
 
 def _defects(cluster: Cluster) -> Iterator[Check]:
