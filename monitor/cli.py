@@ -36,6 +36,7 @@ exit codes: 0 fine, 1 findings, 2 usage or configuration, 3 could not finish
 examples:
   kubearmor-monitor demo
   kubearmor-monitor check --context staging
+  kubearmor-monitor doctor --context staging
   kubearmor-monitor run --config monitor.yaml
 """
 

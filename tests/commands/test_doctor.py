@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import grpc
 import pytest
 
 from tests.commands.called import call
 from tests.commands.recorded_api import RecordedApi
+from tests.sources.certificates import Authority
 from tests.sources.scripted_api import ScriptedApi, Stream, page, status
+from tests.sources.scripted_feed import ScriptedFeed
 
 UNCOVERED = 1795469290.03
 URL = "KUBEARMOR_MONITOR_KUBERNETES__URL"
@@ -89,6 +93,30 @@ async def test_what_may_not_be_read_is_part_of_the_diagnosis() -> None:
         "the monitor may not: kubernetes/nodes, kubernetes/pods"
     )
     assert checks["nodes-without-daemon"]["state"] == "unknown"
+
+
+async def test_certificates_that_end_soon_are_found(api: RecordedApi, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    pair = authority.issue("relay")
+    credentials = grpc.ssl_server_credentials(
+        [(pair.key.read_bytes(), pair.certificate.read_bytes())]
+    )
+    async with ScriptedFeed(credentials=credentials) as relay:
+        settings = {
+            URL: api.url,
+            "KUBEARMOR_MONITOR_KUBEARMOR__TLS": "on",
+            "KUBEARMOR_MONITOR_KUBEARMOR__CA_FILE": str(authority.certificate),
+            "KUBEARMOR_MONITOR_KUBEARMOR__RELAY": relay.address,
+        }
+        ended = await call("doctor", "--output", "json", **settings)
+    checks = {check["code"]: check for check in json.loads(ended.output)["checks"]}
+    certificates = checks["certificates"]
+    assert certificates["state"] == "warning"
+    assert sorted(certificates["found"].split("; ")) == [
+        f"{authority.certificate} ends in 2 days",
+        "relay ends in 2 days",
+    ]
+    assert checks["tls"]["found"] == "on in the monitor, off in the daemons"
 
 
 async def test_a_cluster_out_of_reach_cannot_be_diagnosed() -> None:

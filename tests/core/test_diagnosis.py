@@ -587,6 +587,7 @@ SOCKET = "/run/k3s/containerd/containerd.sock"
         ("", {"CRISocket": f"unix://{SOCKET}"}, "ok"),
         ("", {"CRISocket": "unix:///run/containerd/containerd.sock"}, "problem"),
         ("run_containerd_containerd.sock", {"CRISocket": ""}, "problem"),
+        ("run_containerd_containerd.sock", {"NRISocket": "/var/run/nri/nri.sock"}, "warning"),
         ("run_k3s_containerd_containerd.sock", {"CRISocket": ""}, "ok"),
         ("", {"CRISocket": "", "NRISocket": "/var/run/nri/nri.sock"}, "ok"),
         ("", {}, "unknown"),

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Final
 
-from monitor.core.diagnosis.findings import Check, Cluster, counted, some
+from monitor.core.diagnosis.findings import Check, Cluster, State, counted, some
 from monitor.core.kubernetes import Node
 
 K3S: Final = "+k3s"
 K3S_SOCKET: Final = "/run/k3s/containerd/containerd.sock"
 SOCKET_LABEL: Final = "kubearmor.io/socket"
-NRI_SOCKETS: Final = ("/var/run/nri/nri.sock", "/run/nri/nri.sock")
+NRI_SOCKET: Final = "/var/run/nri/nri.sock"
 CONTROL_PLANE: Final = "node-role.kubernetes.io/control-plane"
 
 
@@ -89,43 +89,35 @@ def _k3s(cluster: Cluster) -> Iterator[Check]:
 
 
 def _k3s_sockets(cluster: Cluster, nodes: list[Node]) -> Iterator[Check]:
-    daemons = {daemon.node: daemon for daemon in cluster.daemons}
+    """Hold the sockets used against k3s's own; NRI, where it is there, is preferred to them."""
+    daemons = {daemon.node: daemon.settings for daemon in cluster.daemons}
     wrong, nri, unread = [], [], []
+    state: State = "warning"
     for node in nodes:
         name = node.metadata.name
-        daemon = daemons.get(name)
-        settings = daemon.settings if daemon else {}
+        settings = daemons.get(name, {})
         label = (node.metadata.labels or {}).get(SOCKET_LABEL, "")
         socket = settings.get("CRISocket", "").removeprefix("unix://")
         if socket and socket != K3S_SOCKET:
             wrong.append(f"{name}: the daemon uses {socket}")
+            state = "problem"
         elif not socket and label and "k3s" not in label:
             wrong.append(f"{name}: label {SOCKET_LABEL}={label}")
+            state = state if settings.get("NRISocket") else "problem"
         elif settings.get("NRISocket") and not socket:
             nri.append(name)
-        elif daemon is not None and not settings:
+        elif name in daemons and not settings:
             unread.append(name)
     if wrong:
-        yield Check(
-            "k3s-socket",
-            "problem",
-            "; ".join(sorted(wrong)[:3]),
-            f"Point KubeArmor at {K3S_SOCKET} (run the snitch job again, or set -criSocket).",
-        )
+        remedy = f"Point KubeArmor at {K3S_SOCKET} (run the snitch job again, or set -criSocket)."
+        yield Check("k3s-socket", state, "; ".join(sorted(wrong)[:3]), remedy)
     elif unread:
-        yield Check(
-            "k3s-socket",
-            "unknown",
-            f"not seen which socket the daemon uses on {some(unread)}",
-            f"See that it is {K3S_SOCKET}, or NRI at {NRI_SOCKETS[0]}.",
-        )
+        found = f"not seen which socket the daemon uses on {some(unread)}"
+        remedy = f"See that it is {K3S_SOCKET}, or NRI at {NRI_SOCKET}."
+        yield Check("k3s-socket", "unknown", found, remedy)
     elif nri:
-        yield Check(
-            "k3s-socket",
-            "ok",
-            f"NRI on {some(nri)}",
-            f"NRI must be enabled in k3s's containerd and {NRI_SOCKETS[0]} must be mounted.",
-        )
+        remedy = f"NRI must be enabled in k3s's containerd and {NRI_SOCKET} must be mounted."
+        yield Check("k3s-socket", "ok", f"NRI on {some(nri)}", remedy)
     else:
         yield Check("k3s-socket", "ok", f"no daemon uses another socket than {K3S_SOCKET}")
 
