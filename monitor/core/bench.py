@@ -495,6 +495,7 @@ class Bench:
             opening=judged.opening,
             scope=self._scope(cause, policy, view),
             release=view.release,
+            reasons=judged.reasons,
         )
 
     @staticmethod

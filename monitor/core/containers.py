@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["container", "init", "sidecar", "ephemeral"]
 
 POLICY_ANNOTATION: Final = "kubearmor-policy"
+APPARMOR_ANNOTATION: Final = "container.apparmor.security.beta.kubernetes.io/"
 CILIUM_LABEL: Final = "io.cilium/app"
 SANDBOXES: Final = ("kata", "gvisor", "runsc", "firecracker")
 UNSUPPORTED_KINDS: Final = {
@@ -55,19 +56,26 @@ class Labels:
 
 
 class PodState:
-    """A Pod: what was last seen of it."""
+    """A Pod: what was last seen of it.
+
+    `former` are the ids that its restarted containers had before; `switched_at` is when its mode
+    was last seen to change; `profiles` are the AppArmor profiles that it names.
+    """
 
     __slots__ = (
         "beyond_reach",
         "containers",
         "created",
         "deleting_since",
+        "former",
         "key",
         "labels",
         "mode",
         "node",
+        "profiles",
         "scheduled",
         "statuses",
+        "switched_at",
         "uid",
         "version",
         "workload",
@@ -83,13 +91,19 @@ class PodState:
         self.workload = intern(workload_of(pod))
         self.containers: tuple[ContainerRecord, ...] = ()
         self.deleting_since: float | None = None
+        self.former: dict[str, str] | None = None
+        self.switched_at: float | None = None
+        self.mode = mode(pod)
         self.take(pod, labels=labels, at=at)
 
     def take(self, pod: Pod, *, labels: Labels, at: float) -> None:
         """Note its present state."""
         self.version = version_of(pod.metadata)
         self.labels = labels
-        self.mode = mode(pod)
+        now = mode(pod)
+        if now != self.mode:
+            self.mode, self.switched_at = now, at
+        self.profiles = _profiles(pod)
         self.node = intern(pod.spec.node_name)
         deleting = pod.metadata.deletion_timestamp is not None
         self.deleting_since = (self.deleting_since or at) if deleting else None
@@ -128,6 +142,16 @@ def _fingerprint(status: PodStatus) -> int:
             tuple(status.ephemeral_container_statuses or ()),
         )
     )
+
+
+def _profiles(pod: Pod) -> Mapping[str, str] | None:
+    """The AppArmor profile that the Pod's annotations name for each container; mostly none."""
+    found = {
+        key.removeprefix(APPARMOR_ANNOTATION): value.removeprefix("localhost/")
+        for key, value in (pod.metadata.annotations or {}).items()
+        if key.startswith(APPARMOR_ANNOTATION)
+    }
+    return found or None
 
 
 def _scheduled(status: PodStatus) -> Interval | None:

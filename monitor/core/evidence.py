@@ -23,6 +23,7 @@ from monitor.core.model import DaemonLine, Interval
 PolicyKey = tuple[str, str, str]  # kind, namespace, name
 POD_LINES_KEPT: Final = 8
 LINES_OF_A_NAME_KEPT: Final = 256
+LIST_FAILURES_KEPT: Final = 64
 SHORT_ID: Final = 12
 AT_ONCE: Final = 1_000_000_000
 
@@ -42,8 +43,10 @@ class ContainerEvidence:
     """The lines about one container in one incarnation: positions, 0 for no such line."""
 
     __slots__ = (
+        "clean_write",
         "created",
         "deleted",
+        "error",
         "failed",
         "failed_step",
         "first_write",
@@ -71,6 +74,8 @@ class ContainerEvidence:
         self.deleted = 0
         self.failed = 0
         self.failed_step = ""
+        self.error = ""
+        self.clean_write = 0
 
     @property
     def map_is_live(self) -> bool:
@@ -81,6 +86,11 @@ class ContainerEvidence:
     def has_stopped(self) -> bool:
         """Whether the runtime has reported its end, and no start since."""
         return self.removed > max(self.created, self.registered)
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether the kernel refused an entry of the latest write: what came before it stays."""
+        return self.failed_step == "inner" and self.failed > self.latest_write
 
     @property
     def refused(self) -> int:
@@ -117,7 +127,10 @@ class Incarnation:
         self.settings: dict[str, str] = {}
         self.policies: dict[PolicyKey, list[LearnedLine]] = {}
         self.names: dict[str, list[tuple[int, ObjectAction, PolicyKey]]] = {}
-        self.rejected: dict[PolicyKey, int] = {}
+        self.rejected: dict[PolicyKey, tuple[int, str]] = {}
+        self.list_failures: list[int] = []
+        self.profiles: dict[tuple[str, str], dict[str, int]] = {}
+        self.failed_profiles: dict[str, tuple[int, str]] = {}
         self.namespaces: dict[str, int] = {}
         self.pods: dict[tuple[str, str], array[int]] = {}
         self.last_pod_at = 0.0
@@ -204,6 +217,8 @@ class Incarnation:
         evidence = self._evidence(fact.container_id)
         self._note_race(evidence)
         evidence.first_write = evidence.first_write or position
+        if not evidence.is_incomplete:
+            evidence.clean_write = evidence.latest_write
         evidence.previous_write = evidence.latest_write
         evidence.latest_write = position
         evidence.write_at = at
@@ -229,6 +244,7 @@ class Incarnation:
         evidence = self._evidence(fact.container_id)
         evidence.failed = position
         evidence.failed_step = fact.step
+        evidence.error = fact.error
         return fact.container_id
 
     def _policy(self, fact: facts.PolicyLearned, position: int, at: float) -> None:
@@ -249,16 +265,28 @@ class Incarnation:
             self._latest_lines = (self._latest_lines[0], position)
         self._latest_policy = key
 
-    def _policy_rejected(self, _fact: facts.PolicyRejected, position: int, _at: float) -> None:
+    def _policy_rejected(self, fact: facts.PolicyRejected, position: int, _at: float) -> None:
         if self._latest_policy is not None:
-            self.rejected[self._latest_policy] = position
+            self.rejected[self._latest_policy] = (position, fact.error)
             self.knowledge += 1
+
+    def _list_failed(self, _fact: facts.NamespaceListFailed, position: int, _at: float) -> None:
+        self.list_failures.append(position)
+        del self.list_failures[:-LIST_FAILURES_KEPT]
+
+    def _profile_updated(self, fact: facts.ProfileUpdated, position: int, _at: float) -> None:
+        pod = (intern(fact.namespace), intern(fact.pod))
+        self.profiles.setdefault(pod, {})[fact.profile] = position
+
+    def _profile_failed(self, fact: facts.ProfileFailed, position: int, _at: float) -> None:
+        self.failed_profiles[fact.profile] = (position, fact.error)
 
     def _pod(self, fact: facts.PodSeen, position: int, at: float) -> None:
         key = (intern(fact.namespace), intern(fact.name))
         self.last_pod_at = at
         if fact.action == "deleted":
             self.pods.pop(key, None)
+            self.profiles.pop(key, None)
             return
         lines = self.pods.get(key)
         if lines is None:
@@ -303,6 +331,9 @@ class Incarnation:
         facts.PolicyLearned: _policy,
         facts.PolicyRejected: _policy_rejected,
         facts.PodSeen: _pod,
+        facts.NamespaceListFailed: _list_failed,
+        facts.ProfileUpdated: _profile_updated,
+        facts.ProfileFailed: _profile_failed,
         facts.NamespaceConfigured: _namespace,
         facts.EnforcerReported: _enforcer,
         facts.ContainerSourceReported: _source,

@@ -81,6 +81,21 @@ class NamespaceListFailed(Struct, frozen=True, gc=False):
     error: str
 
 
+class ProfileUpdated(Struct, frozen=True, gc=False):
+    """`Updated N security rule(s) to NS/POD/PROFILE`: an AppArmor profile carries rules now."""
+
+    namespace: str
+    pod: str
+    profile: str
+
+
+class ProfileFailed(Struct, frozen=True, gc=False):
+    """An AppArmor profile could not be made, registered or updated."""
+
+    profile: str
+    error: str
+
+
 class EnforcerReported(Struct, frozen=True, gc=False):
     """`enforcer` is BPFLSM, AppArmor or SELinux; empty where the daemon says that it has none."""
 
@@ -156,6 +171,8 @@ Fact: TypeAlias = (
     | NamespaceUntracked
     | PolicyRejected
     | NamespaceListFailed
+    | ProfileUpdated
+    | ProfileFailed
     | EnforcerReported
     | ContainerSourceReported
     | ReleaseReported

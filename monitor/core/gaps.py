@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from monitor.core.causes import CAUSES, rank
 from monitor.core.containers import ContainerRecord
 from monitor.core.identity import digest
-from monitor.core.model import Gap, Incident, Interval, PolicyReference
+from monitor.core.model import Gap, Incident, Interval, PolicyReference, Reason
 
 CLOSED_KEPT: Final = 100_000
 
@@ -29,6 +29,7 @@ class Exposed(Struct, frozen=True, gc=False):
     opening: str
     scope: str
     release: str | None
+    reasons: tuple[Reason, ...] = ()
 
 
 class _OpenGap:
@@ -137,6 +138,7 @@ class Ledger:
             ),
             since=min(pair.since for pair in pairs),
             until=None,
+            reasons=worst.reasons,
         )
         if known is None:
             self._ended.pop(identity, None)

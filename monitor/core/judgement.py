@@ -16,13 +16,14 @@ from functools import cached_property
 from typing import Final, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from monitor.core.collision import Namesakes, outcome, removed_at
 from monitor.core.containers import ContainerRecord, exempt, unsupported
-from monitor.core.evidence import ContainerEvidence, Incarnation, PolicyKey
+from monitor.core.evidence import AT_ONCE, ContainerEvidence, Incarnation, PolicyKey
 from monitor.core.instants import later
 from monitor.core.kubernetes import POLICY_KINDS
-from monitor.core.model import Grade, Interval
+from monitor.core.model import Grade, Interval, Reason
 from monitor.core.namesakes import Attachment
 from monitor.core.nodes import NodeState, Phase
 from monitor.core.policies import SLACK, Learned, PolicyState
@@ -33,6 +34,7 @@ from monitor.core.prediction import (
     predict_for,
 )
 from monitor.core.reading import Reading, read
+from monitor.core.reasons import Case, reasons, spelled
 from monitor.core.semantics import Behaviour, behaviour
 from monitor.core.verdict import Judged
 
@@ -206,7 +208,7 @@ class _Pair:
             return self._gap("rule-not-enforceable", predicted=None)
         learned = self.policy.learned(incarnation, self.view.node.clock)
         if self._is_rejected(incarnation):
-            return self._gap("policy-rejected", predicted=False)
+            return self._rejection(incarnation)
         collided = self._collision(incarnation)
         if collided is not None:
             return collided
@@ -228,6 +230,15 @@ class _Pair:
             return True
         by_policy = incarnation.basis(evidence, self.container.pod.key) == evidence.latest_write
         return not (by_policy and last.position < evidence.latest_write)
+
+    def _rejection(self, incarnation: Incarnation) -> Judged:
+        position, error = incarnation.rejected[self.policy.key]
+        shown = f"the daemon refused it at {spelled(self._instant(position)[1])}: {error}"
+        causes = ["policy-rejected"]
+        if "namespace" in error.lower():
+            causes.append("namespace-list-failed")
+        refused = tuple(Reason(cause=cause, evidence=shown) for cause in causes)
+        return self._gap(causes[0], predicted=False, reasons=refused)
 
     def _outcome(self, incarnation: Incarnation) -> Attachment | None:
         """What became of the policy among those that share its name."""
@@ -299,21 +310,51 @@ class _Pair:
     ) -> Judged:
         evidence = incarnation.container(self.container.id)
         found = self._read(incarnation, learned)
+        case = self._case(incarnation, evidence, learned)
+        if predicted and evidence is not None and self._is_ineffective(evidence, learned):
+            return self._explained(case, predicted=predicted)
         if predicted and found in {"written", "resumed"}:
             sure = found == "written" and learned is not None and learned.certain
             return self._covered(
                 "applied" if sure else "inferred", incarnation, learned, predicted=predicted
             )
         if predicted and found == "removed" and evidence is not None:
-            return self._removed(evidence, max(evidence.deleted, evidence.refused))
-        deadline, reason = self._deadline(incarnation, evidence, learned)
+            return self._removed(case, evidence, max(evidence.deleted, evidence.refused))
+        deadline, behind = self._deadline(incarnation, evidence, learned)
         if self._is_early(deadline):
             return self._waiting(incarnation, self._settled_by(deadline), predicted=predicted)
         if predicted and found == "doubtful":
             return self._covered("inferred", incarnation, learned, predicted=predicted)
         if predicted and found == "stopped" and evidence is not None and evidence.created:
-            return self._removed(evidence, evidence.removed)
-        return self._silence(incarnation, evidence, learned, predicted=predicted, reason=reason)
+            return self._removed(case, evidence, evidence.removed)
+        return self._silence(replace(case, behind=behind), predicted=predicted)
+
+    def _case(
+        self,
+        incarnation: Incarnation,
+        evidence: ContainerEvidence | None,
+        learned: Learned | None,
+    ) -> Case:
+        return Case(
+            container=self.container,
+            policy=self.policy,
+            node=self.view.node,
+            incarnation=incarnation,
+            evidence=evidence,
+            learned=learned,
+            behaviour=self.view.behaviour,
+            needed=self.needed,
+            relabelled=self.relabelled,
+            behind=False,
+        )
+
+    @staticmethod
+    def _is_ineffective(evidence: ContainerEvidence, learned: Learned | None) -> bool:
+        """Whether rules were written where they do nothing, or not all of them were (F31, F35)."""
+        if evidence.zero_namespaces and not evidence.has_stopped:
+            return True
+        known = learned.position if learned is not None else evidence.latest_write
+        return evidence.is_incomplete and known >= evidence.clean_write
 
     def _waiting(
         self, incarnation: Incarnation, recheck: float, *, predicted: bool | None
@@ -324,12 +365,13 @@ class _Pair:
             return self._unknown(self._blindness(incarnation), predicted=predicted)
         return self._still_lost(predicted=predicted, recheck=recheck)
 
-    def _removed(self, evidence: ContainerEvidence, position: int) -> Judged:
+    def _removed(self, case: Case, evidence: ContainerEvidence, position: int) -> Judged:
         """The rules are gone although they are expected: lost if they had been there."""
         if self.lost is not None:
             return self._still_lost(predicted=True)
-        if not evidence.created:
-            return self._gap("unexplained", predicted=True)
+        never = 0 < evidence.refused - evidence.created < AT_ONCE and position == evidence.refused
+        if never or not evidence.created:
+            return self._explained(case, predicted=True)
         return Judged(
             "lost",
             cause="rules-removed",
@@ -455,8 +497,8 @@ class _Pair:
         incarnation: Incarnation,
         evidence: ContainerEvidence | None,
         learned: Learned | None,
-    ) -> tuple[float, str | None]:
-        """Until when silence is normal, and the cause if it lasts."""
+    ) -> tuple[float, bool]:
+        """Until when silence is normal; whether the daemon is still busy with older Pods."""
         start = max(self.needed[1], self.view.phase_since[1], self.view.began)
         text = self.view.node.text
         if text.up:
@@ -467,37 +509,27 @@ class _Pair:
             start = max(start, self._instant(evidence.removed)[1])
         deadline = start + self.limits.grace
         if evidence is not None and evidence.latest_write:
-            return deadline, None
+            return deadline, False
         handled = incarnation.pod_line_since(
             self.container.pod.key, self.container.started[0] - SLACK
         )
         if handled is None and incarnation.last_pod_at > self.now - QUEUE_IS_MOVING:
             moving_until = incarnation.last_pod_at + QUEUE_IS_MOVING
-            return min(
-                max(deadline, moving_until), start + self.limits.grace_limit
-            ), "event-queue-lag"
-        return deadline, None
+            return min(max(deadline, moving_until), start + self.limits.grace_limit), True
+        return deadline, False
 
-    def _silence(
-        self,
-        incarnation: Incarnation,
-        evidence: ContainerEvidence | None,
-        learned: Learned | None,
-        *,
-        predicted: bool | None,
-        reason: str | None,
-    ) -> Judged:
+    def _silence(self, case: Case, *, predicted: bool | None) -> Judged:
         since = self.container.started[0]
-        if learned is None:
+        if case.learned is None:
             since = min(since, self.policy.changed[0])
-        if self._unread(incarnation, since):
-            return self._unknown(self._blindness(incarnation), predicted=predicted)
+        if self._unread(case.incarnation, since):
+            return self._unknown(self._blindness(case.incarnation), predicted=predicted)
         if self.lost is not None:
             return self._still_lost(predicted=predicted)
         if predicted is None:
             cause = "release-unknown" if self.view.behaviour is None else "no-evidence-source"
             return self._unknown(cause, predicted=None)
-        return self._gap(reason or self._why(incarnation, evidence), predicted=predicted)
+        return self._explained(case, predicted=predicted)
 
     def _unread(self, incarnation: Incarnation, since: float) -> bool:
         """Whether some of the node's output since then was not read."""
@@ -510,18 +542,6 @@ class _Pair:
         heard = incarnation.lines > 0 or bool(self.view.node.text.outages)
         return "source-outage" if heard else "no-evidence-source"
 
-    def _why(self, incarnation: Incarnation, evidence: ContainerEvidence | None) -> str:
-        registered = evidence is not None and evidence.registered > 0
-        if not registered and self._source_is_dead(incarnation, evidence):
-            return "container-source-dead"
-        return "unexplained"
-
-    @staticmethod
-    def _source_is_dead(incarnation: Incarnation, evidence: ContainerEvidence | None) -> bool:
-        """No runtime event for a container whose rules the daemon did try to write (F8)."""
-        tried = evidence is not None and evidence.latest_write > 0
-        return tried or incarnation.container_source != "started"
-
     # --- verdicts -------------------------------------------------------------------------------
 
     def _pending(self, recheck: float, *, predicted: bool | None = None) -> Judged:
@@ -529,9 +549,21 @@ class _Pair:
             "pending", since=self.needed, predicted=predicted, recheck=recheck, opening=self.opening
         )
 
-    def _gap(self, cause: str, *, predicted: bool | None) -> Judged:
+    def _explained(self, case: Case, *, predicted: bool | None) -> Judged:
+        """A gap with the causes that fit."""
+        found = reasons(case)
+        return self._gap(found[0].cause, predicted=predicted, reasons=found)
+
+    def _gap(
+        self, cause: str, *, predicted: bool | None, reasons: tuple[Reason, ...] = ()
+    ) -> Judged:
         return Judged(
-            "gap", cause=cause, since=self.needed, predicted=predicted, opening=self.opening
+            "gap",
+            cause=cause,
+            since=self.needed,
+            predicted=predicted,
+            opening=self.opening,
+            reasons=reasons,
         )
 
     def _still_lost(self, *, predicted: bool | None, recheck: float | None = None) -> Judged:

@@ -132,6 +132,13 @@ class PolicyReference(Struct, frozen=True, gc=False, omit_defaults=False):
     generation: int
 
 
+class Reason(Struct, frozen=True, gc=False, rename="camel"):
+    """A cause that fits, and what shows it."""
+
+    cause: str
+    evidence: str
+
+
 class PairState(Struct, frozen=True, rename="camel"):
     """A policy as it stands on one container."""
 
@@ -147,6 +154,7 @@ class PairState(Struct, frozen=True, rename="camel"):
     since: Interval | None = None
     delay_seconds: Interval | None = None
     rules_without_kernel_form: int = 0
+    reasons: tuple[Reason, ...] = ()
 
 
 class ContainerCoverage(Struct, frozen=True, rename="camel"):
@@ -217,6 +225,7 @@ class Gap(Struct, frozen=True, rename="camel"):
     policies: tuple[PolicyReference, ...]
     since: Interval
     until: Interval | None
+    reasons: tuple[Reason, ...] = ()
 
 
 class Incident(Struct, frozen=True, rename="camel"):

@@ -35,6 +35,7 @@ def pair_state(container: ContainerRecord, policy: PolicyState, judged: Judged) 
         since=judged.since,
         delay_seconds=delay_of(container, policy.key),
         rules_without_kernel_form=policy.rules.without_kernel_form,
+        reasons=judged.reasons,
     )
 
 

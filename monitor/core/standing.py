@@ -35,7 +35,9 @@ def stand(
     evidence = incarnation.container(container.id)
     if evidence is None or not evidence.map_is_live:
         return None
-    if evidence.raced_from or evidence.has_stopped:
+    if evidence.raced_from or evidence.has_stopped or evidence.zero_namespaces:
+        return None
+    if evidence.is_incomplete:
         return None
     latest = _latest_line(
         keys,

@@ -2,13 +2,14 @@
 
 from msgspec import Struct
 
-from monitor.core.model import Grade, Interval, Verdict
+from monitor.core.model import Grade, Interval, Reason, Verdict
 
 
 class Judged(Struct, frozen=True):
     """A verdict with its reasons.
 
-    `recheck`: when time alone can change it; `held`: unknown now, and its gap is still open.
+    `recheck`: when time alone can change it; `held`: unknown now, and its gap is still open;
+    `reasons`: the causes that fit with what shows them, the likeliest first.
     """
 
     verdict: Verdict
@@ -20,3 +21,4 @@ class Judged(Struct, frozen=True):
     written: Interval | None = None
     opening: str = ""
     held: bool = False
+    reasons: tuple[Reason, ...] = ()

@@ -235,6 +235,7 @@ class World:
     def _end(self, container: ContainerRecord, instant: Interval) -> None:
         pod = container.pod
         pod.containers = tuple(other for other in pod.containers if other is not container)
+        pod.former = (pod.former or {}) | {container.name: container.id}
         self.containers.pop(container.id, None)
         self.node(pod.node).containers.pop(container.id[:SHORT_ID], None)
         self.dirty.pop(container.id, None)

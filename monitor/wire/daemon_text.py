@@ -63,6 +63,14 @@ _MAP_STEPS: Final = {
 }
 _NAMESPACE: Final = re.compile(r"Namespace (\S+) visibili?t?y configured ")
 _UNTRACKED: Final = re.compile(r"Policy cannot be enforced in untracked namespace (\S+)$")
+_PROFILE_UPDATED: Final = re.compile(
+    r"Updated \d+ (?:host )?security rules?(?:\(s\))? to ([^/ ]+)/([^/ ]+)/(\S+)$"
+)
+_PROFILE_FAILED: Final = re.compile(
+    r"(?:Unable to register the AppArmor profile \(([^),\s]+)"
+    r"|Unable to update \d+ security rule\(s\) to [^/ ]+/[^/ ]+/([^\s(]+)"
+    r"|Error Generating (\S+) AppArmor profile)[):, ]*(.*)$"
+)
 _RELEASE: Final = re.compile(r"BUILD-INFO: version: (v?\d+\.\d+\.\d+[^\s,]*)")
 _PLUGIN: Final = re.compile(r"Created plugin \S*?-kubearmor-(v\d+\.\d+\.\d+\S*)")
 _SETTING: Final = re.compile(r"(\w+):(\[[^\]]*\]|[^\s\[\]{}]*)")
@@ -178,6 +186,10 @@ def _frequent_failure(message: bytes) -> Fact | None:
     return _IRRELEVANT if message.startswith(b"failed to fetch Pod") else None
 
 
+def _frequent_revision(message: bytes) -> Fact | None:
+    return None if message[8:9].isdigit() else _IRRELEVANT
+
+
 def _frequent_silence(_message: bytes) -> Fact | None:
     return _IRRELEVANT
 
@@ -267,6 +279,18 @@ def _map_failed(message: str) -> Fact:
     return facts.MapFailed(match[2], _MAP_STEPS[match[1]], match[3])  # type: ignore[arg-type]  # a table's words
 
 
+def _profile_updated(message: str) -> Fact:
+    match = _PROFILE_UPDATED.match(message)
+    return facts.ProfileUpdated(match[1], match[2], match[3]) if match else _IRRELEVANT
+
+
+def _profile_failed(message: str) -> Fact:
+    match = _PROFILE_FAILED.match(message)
+    if match is None:
+        return _UNRECOGNISED
+    return facts.ProfileFailed(match[1] or match[2] or match[3], match[4].strip("() "))
+
+
 def _namespace(message: str) -> Fact:
     match = _NAMESPACE.match(message)
     return facts.NamespaceConfigured(match[1]) if match else _IRRELEVANT
@@ -348,6 +372,10 @@ _READERS: Final[tuple[tuple[str, Callable[[str], Fact]], ...]] = (
     ("Detected a Cluster Security Policy ", _policy),
     ("Detected a Host Security Policy ", _policy),
     ("Detected a Network Security Policy ", _policy),
+    ("Updated ", _profile_updated),
+    ("Unable to register the AppArmor profile ", _profile_failed),
+    ("Unable to update ", _profile_failed),
+    ("Error Generating ", _profile_failed),
     ("Namespace ", _namespace),
     ("Policy cannot be enforced in untracked namespace ", _untracked),
     ("error creating container map for ", _map_failed),
@@ -376,7 +404,6 @@ _READERS: Final[tuple[tuple[str, Callable[[str], Fact]], ...]] = (
 _SILENT: Final = (
     "Successfully added visibility map",
     "Successfully deleted visibility map",
-    "Updated visibility map",
     "Updating container preset rules",
     "[",
     "Alert Throttling configured",
@@ -401,7 +428,6 @@ _SILENT: Final = (
     "Watching for posture changes",
     "Current Global Posture",
     "Updating default posture",
-    "Updated default posture",
     "Destroyed ",
     "Stopped ",
     "Ring Buffer closed",
@@ -417,7 +443,6 @@ _SILENT: Final = (
     "Successfully ",
     "Registered ",
     "Unregistered ",
-    "Updated ",
     "Added ",
     "Removed ",
     "Patched ",
@@ -441,5 +466,5 @@ _FREQUENT: Final[dict[bytes, Callable[[bytes], Fact | None]]] = {
     b"[AnonMap": _frequent_silence,
     b"[Fileles": _frequent_silence,
     b"[Exec] d": _frequent_silence,
-    b"Updated ": _frequent_silence,
+    b"Updated ": _frequent_revision,
 }

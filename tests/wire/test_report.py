@@ -106,6 +106,7 @@ def test_the_report_is_spelt_in_camel_case_with_times_in_utc() -> None:
                         "since": ["1970-01-01T00:01:40.000000Z", "1970-01-01T00:01:41.000000Z"],
                         "delaySeconds": [0.5, 1.5],
                         "rulesWithoutKernelForm": 0,
+                        "reasons": [],
                     }
                 ],
                 "exposureSeconds": [3.0, 4.0],
@@ -146,6 +147,7 @@ def test_the_report_is_spelt_in_camel_case_with_times_in_utc() -> None:
                 ],
                 "since": ["1970-01-01T00:01:40.000000Z", "1970-01-01T00:01:41.000000Z"],
                 "until": None,
+                "reasons": [],
             }
         ],
         "incidents": [],
