@@ -307,6 +307,26 @@ _TABLE = (
         ),
     ),
     Cause(
+        code="rollout",
+        verdicts=("gap", "lost"),
+        scope="daemonset",
+        title="KubeArmor is being rolled out",
+        what=(
+            "The DaemonSet's template has changed, and its daemons are replaced node by node. Each "
+            "node is unprotected from the end of its daemon until the next one has written the "
+            "rules; these gaps are one incident, which pages nobody. A node that stays without a "
+            "ready daemon longer than the configured limit leaves it and pages for itself."
+        ),
+        remedy=(
+            "Nothing, while it moves on: watch it with "
+            "`kubectl -n kubearmor rollout status daemonset/NAME`. To shorten the exposure let the "
+            "nodes pull the image beforehand, and drain a node before its daemon is replaced. If "
+            "the new release does not start, "
+            "`kubectl -n kubearmor rollout undo daemonset/NAME` goes back, which replaces once "
+            "more the daemons that were replaced."
+        ),
+    ),
+    Cause(
         code="rules-removed",
         verdicts=("lost",),
         scope="policy",

@@ -26,6 +26,7 @@ from monitor.core.nodes import NodeState, Phase
 from monitor.core.policies import SLACK, Learned, PolicyState
 from monitor.core.prediction import predict
 from monitor.core.reading import Reading, read
+from monitor.core.rollouts import Rollout, opening_of
 from monitor.core.semantics import Behaviour, behaviour
 from monitor.core.verdict import Judged
 
@@ -61,6 +62,7 @@ class NodeView(Struct, frozen=True):
     blind: dict[str, float]
     unsettled_since: float | None
     awaited: dict[PolicyKey, Judged]
+    rollouts: dict[str, Rollout | None]
 
 
 class Surroundings(Struct, frozen=True):
@@ -369,8 +371,7 @@ class _Pair:
             if self._was_covered_by(incarnation):
                 ending = self.view.node.ending(incarnation.identity)
                 assert ending is not None
-                opening = "daemon:{}:{}".format(*incarnation.identity)
-                return (*ending, opening)
+                return (*ending, opening_of(incarnation))
         return None
 
     def _was_covered_by(self, incarnation: Incarnation) -> bool:

@@ -146,14 +146,14 @@ class Reporter:
             verdicts[container.verdict] = verdicts.get(container.verdict, 0) + 1
             if container.verdict == "pending" and container.exposed_since is not None:
                 ages.append(max(0.0, now - container.exposed_since[1]))
-        gaps_open, incidents_open = self._ledger.open_by_cause()
+        gaps_open, gaps_paging = self._ledger.gaps_open()
         states, outages, last_events = self._source_numbers(now=now)
         return Statistics(
             coverage_containers=verdicts,
             gaps_open=gaps_open,
             gaps_total=dict(self._ledger.total),
             gaps_withdrawn=self._ledger.withdrawn,
-            incidents_open=incidents_open,
+            incidents_open=self._ledger.incidents_open(),
             findings_open={},
             sources=states,
             source_outage_seconds=outages,
@@ -166,6 +166,7 @@ class Reporter:
             pending_ages=tuple(ages),
             containers=len(self._world.containers),
             pairs=pairs,
+            gaps_paging=gaps_paging,
         )
 
     def _source_numbers(

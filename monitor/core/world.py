@@ -28,6 +28,7 @@ from monitor.core.instants import second_of
 from monitor.core.kubernetes import (
     ConfigMap,
     ContainerState,
+    DaemonSet,
     Namespace,
     Node,
     Object,
@@ -38,6 +39,7 @@ from monitor.core.kubernetes import (
 from monitor.core.model import Interval
 from monitor.core.nodes import DAEMON_LABEL, NodeState
 from monitor.core.policies import CONTAINER_KINDS, PolicyState, kind_of
+from monitor.core.rollouts import is_rolling
 from monitor.core.semantics import parse
 
 STRANGERS_KEPT: Final = 10_000
@@ -59,6 +61,7 @@ class World:
         self.containers: dict[str, ContainerRecord] = {}
         self.nodes: dict[str, NodeState] = {}
         self.namespaces: dict[str, Interval] = {}
+        self.daemon_sets: dict[str, DaemonSet] = {}
         self.deleted_policies: dict[PolicyKey, PolicyState] = {}
         self.deleted_names: dict[str, float] = {}
         self.config: dict[str, str] = {}
@@ -107,6 +110,8 @@ class World:
             self._node(item, deleted=deleted)
         elif isinstance(item, ConfigMap):
             self._configuration(item, deleted=deleted)
+        elif isinstance(item, DaemonSet):
+            self._daemon_set(item, deleted=deleted)
 
     def _is_news(self, resource: Resource, item: Object, *, deleted: bool, listed: bool) -> bool:
         """Keep an object's latest state; whether it is another than the one known.
@@ -332,6 +337,19 @@ class World:
         node = self.node(item.metadata.name)
         node.node = None if deleted else item
         self.mark_node(node)
+
+    def _daemon_set(self, item: DaemonSet, *, deleted: bool) -> None:
+        """Whether its Pods are being replaced decides which incident the gaps of theirs join."""
+        name = f"{item.metadata.namespace}/{item.metadata.name}"
+        known = self.daemon_sets.pop(name, None)
+        if not deleted:
+            self.daemon_sets[name] = item
+        said = (item.metadata.generation, deleted, is_rolling(item))
+        if known is not None and said == (known.metadata.generation, False, is_rolling(known)):
+            return
+        for node in self.nodes.values():
+            if any(pod.daemon_set == name for pod in node.daemon_pods.values()):
+                self.mark_node(node)
 
     def _configuration(self, item: ConfigMap, *, deleted: bool) -> None:
         if item.metadata.name != CONFIG_NAME:
