@@ -112,6 +112,7 @@ class PodOf:
         self.labels: dict[str, str] = {}
         self.annotations: dict[str, str] = {}
         self.spec: dict[str, Any] = {}
+        self.owner: dict[str, Any] | None = None
         self.deleting: str | None = None
         self.containers: dict[str, str] = {}
         self.states: dict[str, dict[str, Any]] = {}
@@ -141,6 +142,24 @@ class DaemonOf:
         self.lines: list[bytes] = []
 
 
+class DaemonSetOf:
+    """KubeArmor's DaemonSet: the template that its controller makes Pods of, and how far it is."""
+
+    def __init__(self, *, uid: str, template: str) -> None:
+        self.uid = uid
+        self.template = template
+        self.generation = 1
+        self.observed = 1
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the controller writes on the Pods that it makes of the template."""
+        return {
+            "controller-revision-hash": self.template,
+            "pod-template-generation": str(self.generation),
+        }
+
+
 class Story:
     """A cluster, its monitor's sources and its clock."""
 
@@ -150,10 +169,12 @@ class Story:
         self.history: list[tuple[float, Observation]] = []
         self.announced: list[Announcement] = []
         self.daemons: dict[str, DaemonOf] = {}
+        self.daemon_set: DaemonSetOf | None = None
         self.policies: list[PolicyOf] = []
         self.namespaces: dict[str, dict[str, Any]] = {}
         self.objects: dict[Resource, dict[str, dict[str, Any]]] = {name: {} for name in RESOURCES}
         self.unheard: set[str] = set()
+        self.pods: list[PodOf] = []
         self.skews: dict[str, float] = {}
         self._version = 100
         self._uids = 0
@@ -333,6 +354,7 @@ class Story:
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         spec: Mapping[str, Any] | None = None,
+        owner: Mapping[str, Any] | None = None,
         field: str = "containerStatuses",
         running: bool = True,
     ) -> PodOf:
@@ -340,10 +362,12 @@ class Story:
         pod = PodOf(namespace=namespace, name=name, node=node, uid=self.uid(name), created=self.now)
         pod.labels, pod.annotations = dict(labels or {}), dict(annotations or {})
         pod.spec = dict(spec or {})
+        pod.owner = dict(owner) if owner else None
         for container in containers:
             pod.fields[container] = field
             if running:
                 self._run(pod, container)
+        self.pods.append(pod)
         self._tell_pod("ADDED", pod)
         return pod
 
@@ -402,6 +426,7 @@ class Story:
 
     def delete(self, pod: PodOf) -> None:
         """The Pod is gone."""
+        self.pods.remove(pod)
         self._tell_pod("DELETED", pod)
 
     def _tell_pod(self, event: Event, pod: PodOf) -> None:
@@ -413,6 +438,7 @@ class Story:
             "deletionTimestamp": pod.deleting,
             "labels": dict(pod.labels),
             "annotations": dict(pod.annotations),
+            "ownerReferences": [pod.owner] if pod.owner else None,
         }
         status: dict[str, list[dict[str, Any]]] = {}
         for container, state in pod.states.items():
@@ -422,20 +448,73 @@ class Story:
 
     # --- daemons --------------------------------------------------------------------------------
 
+    def deploy(self, *, template: str = "first") -> None:
+        """KubeArmor's DaemonSet is created; the daemons that come from now on are its Pods."""
+        self.daemon_set = DaemonSetOf(uid=self.uid("kubearmor"), template=template)
+        self._tell_daemon_set("ADDED")
+
+    def roll(self, template: str) -> None:
+        """The DaemonSet has another template, and its controller has seen it."""
+        assert self.daemon_set is not None
+        self.daemon_set.template = template
+        self.daemon_set.generation += 1
+        self._tell_daemon_set("MODIFIED")
+        self.daemon_set.observed += 1
+        self._tell_daemon_set("MODIFIED")
+
+    def _tell_daemon_set(self, event: Event) -> None:
+        found = self.daemon_set
+        assert found is not None
+        generation = str(found.generation)
+        metadata = {
+            "uid": found.uid,
+            "name": "kubearmor",
+            "namespace": "kubearmor",
+            "generation": found.generation,
+            "annotations": {"deprecated.daemonset.template.generation": generation},
+        }
+        pods = [
+            pod["metadata"]["labels"]
+            for pod in self.objects["pods"].values()
+            if pod["metadata"]["labels"].get("kubearmor-app") == "kubearmor"
+        ]
+        updated = [one for one in pods if one.items() >= found.labels.items()]
+        status = {
+            "observedGeneration": found.observed,
+            "desiredNumberScheduled": len(self.objects["nodes"]),
+            "updatedNumberScheduled": len(updated),
+        }
+        self.change("daemonsets", event, {"metadata": metadata, "status": status})
+
     def daemon(
-        self, node: str = "node-a", *, release: str = "v1.7.4", tag: str | None = None
+        self,
+        node: str = "node-a",
+        *,
+        release: str = "v1.7.4",
+        tag: str | None = None,
+        running: bool = True,
     ) -> DaemonOf:
-        """A daemon's Pod on the node; its container runs, and its output can be read if it is."""
+        """A daemon's Pod on the node; its output can be read if its node's is."""
+        owner = None
+        if self.daemon_set is not None:
+            owner = {"kind": "DaemonSet", "name": "kubearmor", "controller": True}
         image = f"kubearmor/kubearmor:{tag or release}"
         pod = self.pod(
             f"kubearmor-{node}-{self._uids}",
             namespace="kubearmor",
             node=node,
             containers=("kubearmor",),
-            labels={"kubearmor-app": "kubearmor"},
+            labels={
+                "kubearmor-app": "kubearmor",
+                **(self.daemon_set.labels if self.daemon_set else {}),
+            },
             spec={"containers": [{"name": "kubearmor", "image": image}]},
+            owner=owner,
+            running=running,
         )
         self.daemons[node] = DaemonOf(pod=pod, restart=0, release=release)
+        if self.daemon_set is not None:
+            self._tell_daemon_set("MODIFIED")
         return self.daemons[node]
 
     def kill(self, node: str = "node-a") -> None:
@@ -691,6 +770,11 @@ class Story:
 
     def ever_announced(self, kind: type[Gap | Incident]) -> list[Announcement]:
         return [one for one in self.announced if isinstance(one, kind)]
+
+    def incident(self, cause: str) -> Incident:
+        """The only incident of that cause."""
+        (found,) = [one for one in self.report().incidents if one.cause == cause]
+        return found
 
     def open_gaps(self) -> tuple[Gap, ...]:
         return tuple(gap for gap in self.report().gaps if gap.state == "open")
