@@ -3,22 +3,32 @@
 from collections.abc import Callable, Iterable
 
 import pytest
+from hypothesis import given, settings
 
 from monitor.core.coverage import Coverage, Settings
 from monitor.core.model import CoverageState, Gap, Incident, Observation, Report
-from tests.core.histories import ending, stream_of
+from tests.core.histories import (
+    ROLLING_STEPS,
+    Heard,
+    Life,
+    Step,
+    ending,
+    interleaved,
+    stream_of,
+)
 from tests.core.stories import BLOCK_YUM, RESOURCES, PodOf, Story, covered, listening
+from tests.core.test_laws import PICKS, TURNS
 from tests.core.test_order import ORDERS
 
 LIMIT = 120.0
 
 
 def deployed(
-    *nodes: str, pods: int = 2, settings: Settings | None = None, unheard: Iterable[str] = ()
+    *nodes: str, pods: int = 2, tuned: Settings | None = None, unheard: Iterable[str] = ()
 ) -> Story:
     """A cluster whose daemons are Pods of a DaemonSet, with some covered Pods on each node."""
     nodes = nodes or ("node-a", "node-b")
-    story = listening(nodes=nodes, settings=settings)
+    story = listening(nodes=nodes, settings=tuned)
     story.down(*unheard)
     story.deploy()
     for node in nodes:
@@ -262,7 +272,7 @@ def test_a_node_without_a_ready_daemon_beyond_the_limit_pages_for_itself() -> No
 
 
 def test_the_limit_is_configured() -> None:
-    story = deployed(settings=Settings(cluster="tale", rollout_limit=20))
+    story = deployed(tuned=Settings(cluster="tale", rollout_limit=20))
     story.roll("second")
     take(story, "node-a")
     story.wait(20)
@@ -503,3 +513,72 @@ def test_open_gaps_belong_to_the_same_incidents_whichever_source_is_heard_first(
 
     assert standing(other) == standing(usual)
     assert len(standing(usual)[0]) == (0 if complete else 2)
+
+
+# --- laws -----------------------------------------------------------------------------------------
+
+
+def lived(steps: list[Step]) -> Story:
+    life = Life(release="v1.7.4", deployed=True)
+    life.live(steps)
+    life.story.wait(200)
+    return life.story
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(steps=ROLLING_STEPS)
+def test_an_incident_is_what_its_gaps_say_whatever_happens(steps: list[Step]) -> None:
+    story = lived(steps)
+    report = story.report()
+    told = {one.id: one for one in story.announced if isinstance(one, Incident)}
+    assert told == {one.id: one for one in report.incidents}
+    containers: dict[str, set[str]] = {one.id: set() for one in report.incidents}
+    for gap in report.gaps:
+        if gap.state == "open":
+            containers[gap.incident].add(gap.container_id)
+    assert {one.id: (one.state, one.containers) for one in report.incidents} == {
+        one.id: ("open", len(held)) if held else ("closed", one.containers)
+        for one in report.incidents
+        for held in [containers[one.id]]
+    }
+    assert all(1 <= one.containers <= one.affected for one in report.incidents)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(steps=ROLLING_STEPS)
+def test_one_history_has_the_same_incidents_again(steps: list[Step]) -> None:
+    story = lived(steps)
+    again = ending(story.history, started=story.history[0][0], until=story.now).report
+    assert again == story.report()
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(steps=ROLLING_STEPS)
+def test_no_roll_out_stands_where_nothing_was_rolled_out(steps: list[Step]) -> None:
+    story = lived([step for step in steps if step[0] != "roll"])
+    assert [
+        one for one in story.announced if isinstance(one, Incident) and one.cause == "rollout"
+    ] == []
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(steps=ROLLING_STEPS, picks=PICKS, after=TURNS)
+def test_open_gaps_belong_to_the_same_scopes_in_any_order_of_the_sources(
+    steps: list[Step], picks: list[int], after: int
+) -> None:
+    life = Life(release="v1.7.4", deployed=True)
+    life.live(steps)
+    heard = life.story.history
+    other = [*heard[: life.head], *interleaved(heard[life.head :], picks, after=after)]
+    until = life.story.now + 600
+
+    def standing(heard: Iterable[Heard]) -> list[tuple[str, str, str]]:
+        report = ending(heard, started=life.story.history[0][0], until=until).report
+        incidents = {one.id: one for one in report.incidents}
+        return [
+            (gap.id, gap.cause, incidents[gap.incident].scope)
+            for gap in report.gaps
+            if gap.state == "open"
+        ]
+
+    assert standing(other) == standing(heard)
