@@ -81,12 +81,12 @@ class Joining:
 
     def _behind(self, view: NodeView, opening: str) -> Rollout | None:
         """A loss is of the end that it names; what was never covered, of the node's latest."""
-        node, daemon_sets = view.node, self._world.daemon_sets
+        node, fleet = view.node, self._world.fleet
         if not opening.startswith("daemon:"):
-            return latest_rollout(node, daemon_sets)
+            return latest_rollout(node, fleet)
         for incarnation in node.past():
             if opening_of(incarnation) == opening:
-                return rollout_of(node, incarnation, daemon_sets)
+                return rollout_of(node, incarnation, fleet)
         return None
 
 

@@ -85,7 +85,7 @@ class NodeState:
 
     # --- the daemon's Pods --------------------------------------------------------------------
 
-    def observe_daemon_pod(self, pod: Pod, *, at: float) -> None:
+    def observe_daemon_pod(self, pod: Pod, *, at: float) -> DaemonPod:
         """Take the state of a daemon Pod bound here: its status ends and begins incarnations."""
         known = self.daemon_pods.get(pod.metadata.uid)
         if known is None:
@@ -97,6 +97,7 @@ class NodeState:
             self._observe_status(
                 known, status.restart_count, status.state, status.last_state, at=at
             )
+        return known
 
     def _observe_status(
         self, pod: DaemonPod, restart: int, state: object, last: object, *, at: float

@@ -3,8 +3,9 @@
 On each node a roll-out does what a person does who restarts the daemon, and leaves its containers
 as unprotected; but it is meant so, and a hundred nodes are one event. Which ends of daemons belong
 to one is told from the facts alone, so the order of their arrival does not matter: the next daemon
-Pod of the node has another controller revision; or there is no next one yet, the Pod that goes is
-not of the present template, and its DaemonSet says that not all of its Pods are.
+Pod of the node has another controller revision; or there is no next one yet, and the Pod that goes
+is outdated: its DaemonSet says that not all of its Pods are of the present template, or has made
+a Pod of another one since.
 
 A roll-out is named by its DaemonSet and the generation of the template, which the API server counts
 on the DaemonSet and the controller writes on each Pod; where neither says it, by the DaemonSet's
@@ -12,7 +13,6 @@ own generation, and where the DaemonSet cannot be read, by the revision's hash. 
 comes back, so whatever bears it is one roll-out, however long it takes from node to node.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -23,8 +23,6 @@ from monitor.core.model import Interval
 from monitor.core.nodes import DaemonPod, NodeState, Phase
 
 TEMPLATE_GENERATION: Final = "deprecated.daemonset.template.generation"
-
-DaemonSets = Mapping[str, DaemonSet]
 
 
 class Rollout(Struct, frozen=True, gc=False):
@@ -39,7 +37,37 @@ class Rollout(Struct, frozen=True, gc=False):
     ended: Interval
 
 
-def is_rolling(daemon_set: DaemonSet) -> bool:
+class Fleet:
+    """KubeArmor's DaemonSets by `namespace/name`, and the youngest Pod of each."""
+
+    def __init__(self) -> None:
+        self.daemon_sets: dict[str, DaemonSet] = {}
+        self.youngest: dict[str, DaemonPod] = {}
+
+    def take(self, daemon_set: DaemonSet, *, deleted: bool) -> bool:
+        """Note its present state; whether that can tell another story of its Pods' ends."""
+        name = f"{daemon_set.metadata.namespace}/{daemon_set.metadata.name}"
+        known = self.daemon_sets.pop(name, None)
+        if not deleted:
+            self.daemon_sets[name] = daemon_set
+        return deleted or known is None or _progress(known) != _progress(daemon_set)
+
+    def note(self, pod: DaemonPod) -> bool:
+        """Note a daemon's Pod; whether it is the first of another revision."""
+        if pod.daemon_set is None:
+            return False
+        known = self.youngest.get(pod.daemon_set)
+        if known is not None and pod.created <= known.created:
+            return False
+        self.youngest[pod.daemon_set] = pod
+        return known is not None and known.revision != pod.revision
+
+
+def _progress(daemon_set: DaemonSet) -> tuple[int, bool]:
+    return daemon_set.metadata.generation, _is_rolling(daemon_set)
+
+
+def _is_rolling(daemon_set: DaemonSet) -> bool:
     """Whether some of its Pods are, or may be, still those of an older template."""
     status = daemon_set.status
     return (
@@ -53,27 +81,30 @@ def opening_of(incarnation: Incarnation) -> str:
     return "daemon:{}:{}".format(*incarnation.identity)
 
 
-def rollout_of(
-    node: NodeState, incarnation: Incarnation, daemon_sets: DaemonSets
-) -> Rollout | None:
+def rollout_of(node: NodeState, incarnation: Incarnation, fleet: Fleet) -> Rollout | None:
     """The roll-out that ended an incarnation; None if it ended otherwise, or runs."""
     pod = node.daemon_pods.get(incarnation.pod_uid)
     if pod is None or incarnation.ended is None or node.ran_again(incarnation):
         return None
-    successor = node.successor(pod)
+    following = successor = node.successor(pod)
     if successor is None:
-        return _begun(pod, incarnation, daemon_sets)
-    former, latter = (pod.daemon_set, pod.revision), (successor.daemon_set, successor.revision)
-    if former == latter or not all((*former, *latter)):
+        goes = pod.deleting or incarnation.terminated
+        successor = fleet.youngest.get(pod.daemon_set or "")
+        if successor is None or not (goes and _is_outdated(pod, successor, fleet)):
+            return None
+    elif (successor.daemon_set, successor.revision) == (pod.daemon_set, pod.revision):
         return None
-    scope, lasting = _name(successor, daemon_sets.get(successor.daemon_set or ""))
+    if not (pod.revision and successor.daemon_set and successor.revision):
+        return None
+    daemon_set = fleet.daemon_sets.get(successor.daemon_set)
+    scope, lasting = _name(successor, daemon_set, is_there=following is not None)
     return Rollout(scope=scope, lasting=lasting, ended=incarnation.ended)
 
 
-def latest_rollout(node: NodeState, daemon_sets: DaemonSets) -> Rollout | None:
+def latest_rollout(node: NodeState, fleet: Fleet) -> Rollout | None:
     """The roll-out from which the node has not had a daemon that was ready since."""
     for incarnation in node.past():
-        found = rollout_of(node, incarnation, daemon_sets)
+        found = rollout_of(node, incarnation, fleet)
         if found is not None or incarnation.initialized_at is not None:
             return found
     return None
@@ -91,32 +122,28 @@ def leaves_at(rollout: Rollout, *, phase: Phase, since: Interval, limit: float) 
     return max(since[1], rollout.ended[1]) + limit
 
 
-def _begun(pod: DaemonPod, incarnation: Incarnation, daemon_sets: DaemonSets) -> Rollout | None:
-    """The roll-out that takes a Pod whose successor has not been created yet."""
-    daemon_set = daemon_sets.get(pod.daemon_set or "")
-    if daemon_set is None or incarnation.ended is None or not is_rolling(daemon_set):
-        return None
-    if not (pod.deleting or incarnation.terminated):
-        return None
-    template = _template(daemon_set)
-    if template and pod.template == template:
-        return None
-    scope, lasting = _name(None, daemon_set)
-    return Rollout(scope=scope, lasting=lasting, ended=incarnation.ended)
+def _is_outdated(pod: DaemonPod, youngest: DaemonPod, fleet: Fleet) -> bool:
+    """Whether its DaemonSet would not make such a Pod any more."""
+    if youngest.created > pod.created and youngest.revision != pod.revision:
+        return True
+    daemon_set = fleet.daemon_sets.get(pod.daemon_set or "")
+    if daemon_set is None or not _is_rolling(daemon_set):
+        return False
+    return not pod.template or pod.template != _template(daemon_set)
 
 
-def _name(successor: DaemonPod | None, daemon_set: DaemonSet | None) -> tuple[str, bool]:
-    """Scope of the roll-out, and whether it is its own for ever."""
+def _name(pod: DaemonPod, daemon_set: DaemonSet | None, *, is_there: bool) -> tuple[str, bool]:
+    """Scope of the roll-out, and whether it is its own for ever.
+
+    `pod` is the one that the node got, or while it got none yet (`is_there`) the youngest anywhere.
+    """
+    name = f"daemonset/{pod.daemon_set}"
     if daemon_set is None:
-        assert successor is not None
-        template = successor.template
-        return f"daemonset/{successor.daemon_set}@{template or successor.revision}", bool(template)
-    metadata = daemon_set.metadata
+        return f"{name}@{pod.template or pod.revision}", bool(pod.template)
     template = _template(daemon_set)
-    if template and successor is not None and successor.template:
-        template = successor.template
-    name = f"daemonset/{metadata.namespace}/{metadata.name}"
-    return f"{name}@{template or metadata.generation}", bool(template) or is_rolling(daemon_set)
+    if not template:
+        return f"{name}@{daemon_set.metadata.generation}", _is_rolling(daemon_set)
+    return f"{name}@{(is_there and pod.template) or template}", True
 
 
 def _template(daemon_set: DaemonSet) -> str:

@@ -39,7 +39,7 @@ from monitor.core.kubernetes import (
 from monitor.core.model import Interval
 from monitor.core.nodes import DAEMON_LABEL, NodeState
 from monitor.core.policies import CONTAINER_KINDS, PolicyState, kind_of
-from monitor.core.rollouts import is_rolling
+from monitor.core.rollouts import Fleet
 from monitor.core.semantics import parse
 
 STRANGERS_KEPT: Final = 10_000
@@ -61,7 +61,7 @@ class World:
         self.containers: dict[str, ContainerRecord] = {}
         self.nodes: dict[str, NodeState] = {}
         self.namespaces: dict[str, Interval] = {}
-        self.daemon_sets: dict[str, DaemonSet] = {}
+        self.fleet = Fleet()
         self.deleted_policies: dict[PolicyKey, PolicyState] = {}
         self.deleted_names: dict[str, float] = {}
         self.config: dict[str, str] = {}
@@ -142,8 +142,10 @@ class World:
             return
         if _is_daemon(pod) and pod.spec.node_name:
             node = self.node(pod.spec.node_name)
-            node.observe_daemon_pod(pod, at=at)
+            daemon = node.observe_daemon_pod(pod, at=at)
             self.mark_node(node)
+            if self.fleet.note(daemon):
+                self._mark_fleet(daemon.daemon_set)
         labels = self._labels_of(pod)
         if state is None:
             state = self.pods[pod.metadata.uid] = PodState(pod, labels=labels, at=at)
@@ -339,16 +341,13 @@ class World:
         self.mark_node(node)
 
     def _daemon_set(self, item: DaemonSet, *, deleted: bool) -> None:
-        """Whether its Pods are being replaced decides which incident the gaps of theirs join."""
-        name = f"{item.metadata.namespace}/{item.metadata.name}"
-        known = self.daemon_sets.pop(name, None)
-        if not deleted:
-            self.daemon_sets[name] = item
-        said = (item.metadata.generation, deleted, is_rolling(item))
-        if known is not None and said == (known.metadata.generation, False, is_rolling(known)):
-            return
+        if self.fleet.take(item, deleted=deleted):
+            self._mark_fleet(f"{item.metadata.namespace}/{item.metadata.name}")
+
+    def _mark_fleet(self, daemon_set: str | None) -> None:
+        """What is rolled out decides which incident the gaps of its nodes join."""
         for node in self.nodes.values():
-            if any(pod.daemon_set == name for pod in node.daemon_pods.values()):
+            if any(pod.daemon_set == daemon_set for pod in node.daemon_pods.values()):
                 self.mark_node(node)
 
     def _configuration(self, item: ConfigMap, *, deleted: bool) -> None:

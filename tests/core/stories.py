@@ -143,21 +143,29 @@ class DaemonOf:
 
 
 class DaemonSetOf:
-    """KubeArmor's DaemonSet: the template that its controller makes Pods of, and how far it is."""
+    """KubeArmor's DaemonSet: the template that its controller makes Pods of, and how far it is.
 
-    def __init__(self, *, uid: str, template: str) -> None:
+    `numbered`: whether templates are counted on it and on its Pods, as the API server does.
+    """
+
+    def __init__(self, *, uid: str, name: str, template: str, numbered: bool) -> None:
         self.uid = uid
+        self.name = name
         self.template = template
+        self.numbered = numbered
         self.generation = 1
         self.observed = 1
 
     @property
     def labels(self) -> dict[str, str]:
         """What the controller writes on the Pods that it makes of the template."""
-        return {
-            "controller-revision-hash": self.template,
-            "pod-template-generation": str(self.generation),
-        }
+        number = {"pod-template-generation": str(self.generation)} if self.numbered else {}
+        return {"controller-revision-hash": self.template, **number}
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        name = "deprecated.daemonset.template.generation"
+        return {name: str(self.generation)} if self.numbered else {}
 
 
 class Story:
@@ -448,9 +456,13 @@ class Story:
 
     # --- daemons --------------------------------------------------------------------------------
 
-    def deploy(self, *, template: str = "first") -> None:
-        """KubeArmor's DaemonSet is created; the daemons that come from now on are its Pods."""
-        self.daemon_set = DaemonSetOf(uid=self.uid("kubearmor"), template=template)
+    def deploy(
+        self, *, name: str = "kubearmor", template: str = "first", numbered: bool = True
+    ) -> None:
+        """A DaemonSet of KubeArmor is created; the daemons that come from now on are its Pods."""
+        self.daemon_set = DaemonSetOf(
+            uid=self.uid(name), name=name, template=template, numbered=numbered
+        )
         self._tell_daemon_set("ADDED")
 
     def roll(self, template: str) -> None:
@@ -465,13 +477,12 @@ class Story:
     def _tell_daemon_set(self, event: Event) -> None:
         found = self.daemon_set
         assert found is not None
-        generation = str(found.generation)
         metadata = {
             "uid": found.uid,
-            "name": "kubearmor",
+            "name": found.name,
             "namespace": "kubearmor",
             "generation": found.generation,
-            "annotations": {"deprecated.daemonset.template.generation": generation},
+            "annotations": found.annotations,
         }
         pods = [
             pod["metadata"]["labels"]
@@ -497,7 +508,7 @@ class Story:
         """A daemon's Pod on the node; its output can be read if its node's is."""
         owner = None
         if self.daemon_set is not None:
-            owner = {"kind": "DaemonSet", "name": "kubearmor", "controller": True}
+            owner = {"kind": "DaemonSet", "name": self.daemon_set.name, "controller": True}
         image = f"kubearmor/kubearmor:{tag or release}"
         pod = self.pod(
             f"kubearmor-{node}-{self._uids}",

@@ -24,13 +24,17 @@ LIMIT = 120.0
 
 
 def deployed(
-    *nodes: str, pods: int = 2, tuned: Settings | None = None, unheard: Iterable[str] = ()
+    *nodes: str,
+    pods: int = 2,
+    tuned: Settings | None = None,
+    numbered: bool = True,
+    unheard: Iterable[str] = (),
 ) -> Story:
     """A cluster whose daemons are Pods of a DaemonSet, with some covered Pods on each node."""
     nodes = nodes or ("node-a", "node-b")
     story = listening(nodes=nodes, settings=tuned)
     story.down(*unheard)
-    story.deploy()
+    story.deploy(numbered=numbered)
     for node in nodes:
         story.daemon(node)
     story.until(-20)
@@ -240,13 +244,58 @@ def test_a_monitor_that_starts_meanwhile_knows_the_roll_out_by_the_same_id() -> 
     assert story.incident("rollout").id == before.id
 
 
-def test_without_sight_of_the_daemon_set_the_pods_name_the_roll_out() -> None:
+@pytest.mark.parametrize(
+    ("numbered", "unheard", "scope"),
+    [
+        (True, (), "2"),
+        (True, ("kubernetes/daemonsets",), "2"),
+        (False, (), "2"),
+        (False, ("kubernetes/daemonsets",), "second"),
+    ],
+)
+def test_a_roll_out_is_named_by_the_best_that_can_be_read(
+    unheard: tuple[str, ...], scope: str, *, numbered: bool
+) -> None:
+    """The template's number, the DaemonSet's generation, or the hash of the Pods' template."""
+    story = deployed(numbered=numbered, unheard=unheard)
+    story.roll("second")
+    upgrade(story, "node-a")
+    assert story.incident("rollout").scope == f"daemonset/kubearmor/kubearmor@{scope}"
+
+
+def test_without_sight_of_the_daemon_set_only_the_first_node_is_not_known_to_be_rolled_out() -> (
+    None
+):
+    """Until its new Pod is there: those of the other nodes are outdated by then."""
     story = deployed(unheard=["kubernetes/daemonsets"])
     story.roll("second")
     upgrade(story, "node-a", "node-b", between=300)
-    assert {one for one in incidents(story) if "rollout" in one} == {
-        f"closed info rollout {ROLLED} 2 of 4"
-    }
+    assert incidents(story) == [
+        f"closed info rollout {ROLLED} 2 of 4",
+        "closed page daemon-replaced node/node-a 2 of 2",
+    ]
+
+
+def test_a_hash_may_come_back_and_so_names_a_roll_out_only_for_the_hold() -> None:
+    story = deployed(numbered=False, unheard=["kubernetes/daemonsets"])
+    story.roll("second")
+    upgrade(story, "node-a", between=300)
+    upgrade(story, "node-b")
+    rolled = [one for one in story.report().incidents if one.cause == "rollout"]
+    assert [one.scope for one in rolled] == ["daemonset/kubearmor/kubearmor@second"] * 2
+    assert len({one.id for one in rolled}) == 2
+
+
+def test_daemons_of_another_daemon_set_are_rolled_out_too() -> None:
+    """As when the operator puts one for another enforcer in the place of the former."""
+    story = deployed("node-a")
+    story.deploy(name="kubearmor-bpf", template="bpf")
+    story.terminate(story.daemons["node-a"].pod)
+    leaving = story.daemons["node-a"]
+    story.daemon("node-a", running=False)
+    story.daemons["node-a"] = leaving
+    story.say("Got a signal to terminate KubeArmor")
+    assert incidents(story) == ["open info rollout daemonset/kubearmor/kubearmor-bpf@1 2 of 2"]
 
 
 # --- a node that is left behind -------------------------------------------------------------------
