@@ -82,6 +82,14 @@ def test_every_cause_that_alerts_name_exists() -> None:
     assert named <= set(CAUSES)
 
 
+def test_alerts_count_no_gap_whose_incident_pages_nobody() -> None:
+    assert [rule["alert"] for rule in alerts() if "gaps_open" in rule["expr"]] == []
+    assert [rule["alert"] for rule in alerts() if "gaps_paging" in rule["expr"]] == [
+        "KubeArmorContainersUnprotected",
+        "KubeArmorRolloutStuck",
+    ]
+
+
 @pytest.mark.parametrize(
     ("code", "release", "texts"),
     [
