@@ -13,9 +13,10 @@ TOOLS := $(VENV)/tools
 INSTALLED := $(VENV)/installed
 UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv --quiet --no-progress
 DIR ?=
+FILE ?=
 DEMO ?=
 
-.PHONY: install demo test test-fast check traces bench stubs check-stubs lock check-locks servers
+.PHONY: install demo test test-fast check traces vectors bench stubs check-stubs lock check-locks servers
 
 install: $(INSTALLED)
 
@@ -53,6 +54,10 @@ servers: install
 # DIR="FOLDER..." judges those recordings instead of the bundled ones.
 traces: install
 	$(BIN)/python -m tests.traces.judge $(DIR)
+
+# FILE=... holds the model of a daemon against those answers of KubeArmor, not the bundled ones.
+vectors: install
+	$(BIN)/python -m tests.vectors $(FILE)
 
 bench: install
 	$(BIN)/python -m tests.bench

@@ -17,6 +17,7 @@ from monitor.core.model import (
     Incident,
     PolicySetState,
     PolicyTiming,
+    ProofTiming,
     Report,
     SourceState,
 )
@@ -39,6 +40,7 @@ EVENTS: Mapping[str, type[Struct]] = {
     "finding": Finding,
     "container-timing": ContainerTiming,
     "policy-timing": PolicyTiming,
+    "proof-timing": ProofTiming,
     "coverage": CoverageState,
     "policy-set": PolicySetState,
     "source": SourceState,

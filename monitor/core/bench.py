@@ -6,15 +6,16 @@ pairs were covered, and by which incarnation of the daemon; to what a covered pa
 gaps are open.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from msgspec.structs import replace
 
 from monitor.core.containers import NEVER, ContainerRecord, Uncovered
 from monitor.core.deadlines import Deadlines
-from monitor.core.evidence import ContainerEvidence, PolicyKey
+from monitor.core.evidence import PolicyKey
+from monitor.core.exposure import Exposure, ended_windows, exposure_of, open_since
 from monitor.core.gaps import Exposed, Ledger
-from monitor.core.instants import difference, plus
+from monitor.core.instants import difference
 from monitor.core.joining import Joining
 from monitor.core.judgement import (
     Limits,
@@ -33,9 +34,10 @@ from monitor.core.model import (
 from monitor.core.nodes import NodeState
 from monitor.core.pairs import SPARED, pair_state, worst
 from monitor.core.policies import PolicyState
+from monitor.core.prediction import depends_on_labels
 from monitor.core.propagation import Propagation
-from monitor.core.standing import stand
-from monitor.core.timing import container_timing, delay_of, note_delays
+from monitor.core.standing import applied, stand
+from monitor.core.timing import container_timing, delay_of, note_delays, proof_timing
 from monitor.core.verdict import Judged
 from monitor.core.views import Instant, Views
 from monitor.core.world import World
@@ -62,6 +64,7 @@ class Bench:
         self._deadlines = deadlines
         self._views = views
         self._limits = limits
+        self._around: dict[str, Surroundings] = {}
         self.exposed_seconds = 0.0
         self.termination_seconds = 0.0
 
@@ -70,6 +73,7 @@ class Bench:
     def settle(self, *, now: float) -> Iterator[Announcement]:
         """Judge everything that is marked; yield what differs from before."""
         nodes = self._views.at(now)
+        self._around = {}
         dirty, self._world.dirty = self._world.dirty, {}
         for identity in dirty:
             container = self._world.containers.get(identity)
@@ -94,23 +98,32 @@ class Bench:
             standing, judged = NEVER, dict.fromkeys(container.expected.keys, spared)
         else:
             surroundings = self._surroundings(container)
+            if container.effects is not None and not container.proven:
+                yield from self._first_proof(container, view, now=now)
             standing = self._standing_pairs(container, view, surroundings)
             if self._is_settled(container, standing):
                 if container.pod.deleting:
                     container.frozen = self._stood(container, view, standing)
                 return
-            written = None
-            if standing is NEVER:
-                written = self._written(container, view, surroundings)
-            if written is not None:
-                judged = dict.fromkeys(container.expected.keys, written)
+            latest = None
+            if standing is NEVER and container.expected.members:
+                latest = self._stand(container, container.expected.members, view, surroundings)
+            if latest is not None:
+                judged = self._applied(container, container.expected.keys, view, latest=latest)
             else:
                 judged = self._judge(container, view, surroundings, standing=standing, now=now)
+        if since is not None:
+            judged = {k: v for k, v in judged.items() if self._came_before(k, since)}
+        self._expose(container, view, judged, now=now)
         self._remember(container, view, judged, standing=standing)
         yield from self._announce(container, view, judged, standing=standing, now=now)
         self._plan(container, judged, now=now)
         if container.pod.deleting:
             container.frozen = self._stood(container, view, standing) | judged
+
+    def _came_before(self, key: PolicyKey, deletion: float) -> bool:
+        """Whether a policy was there before its Pod's deletion froze what was."""
+        return self._world.policies[key].changed[0] <= deletion
 
     @staticmethod
     def _is_settled(container: ContainerRecord, standing: frozenset[PolicyKey]) -> bool:
@@ -121,15 +134,24 @@ class Bench:
             and container.announced is container.expected
         )
 
-    @staticmethod
     def _stood(
-        container: ContainerRecord, view: NodeView, standing: frozenset[PolicyKey]
+        self, container: ContainerRecord, view: NodeView, standing: frozenset[PolicyKey]
     ) -> dict[PolicyKey, Judged]:
         """The pairs that stand, as a report shows them."""
-        evidence = view.incarnation.container(container.id) if view.incarnation else None
-        if not standing or evidence is None:
+        latest = self._stand(container, standing, view, self._surroundings(container))
+        if not standing or latest is None:
             return {}
-        return dict.fromkeys(standing, _applied(evidence, view.node))
+        return self._applied(container, standing, view, latest=latest)
+
+    def _applied(
+        self,
+        container: ContainerRecord,
+        keys: Collection[PolicyKey],
+        view: NodeView,
+        *,
+        latest: int,
+    ) -> dict[PolicyKey, Judged]:
+        return applied(container, keys, view, latest=latest, policies=self._world.policies)
 
     def _plan(
         self, container: ContainerRecord, judged: dict[PolicyKey, Judged], *, now: float
@@ -150,21 +172,8 @@ class Bench:
         if container.covered_by != view.incarnation.identity:
             return NEVER
         wanted = self._world.expectation.common(container.expected.members, container.covered)
-        return wanted if self._stand(container, wanted, view, surroundings) else NEVER
-
-    def _written(
-        self, container: ContainerRecord, view: NodeView, surroundings: Surroundings
-    ) -> Judged | None:
-        """The one verdict of all pairs where the last write surely brought all policies."""
-        incarnation = view.incarnation
-        wanted = container.expected.members
-        if not wanted or incarnation is None:
-            return None
-        if not self._stand(container, wanted, view, surroundings):
-            return None
-        evidence = incarnation.container(container.id)
-        assert evidence is not None
-        return _applied(evidence, view.node)
+        stands = self._stand(container, wanted, view, surroundings) is not None
+        return wanted if stands else NEVER
 
     def _stand(
         self,
@@ -172,13 +181,13 @@ class Bench:
         wanted: frozenset[PolicyKey],
         view: NodeView,
         surroundings: Surroundings,
-    ) -> bool:
+    ) -> int | None:
         if (
             container.since_relabel
             or view.blind
             or (container.effects is not None and container.effects.refuting)
         ):
-            return False
+            return None
         return stand(
             container,
             wanted,
@@ -188,11 +197,15 @@ class Bench:
         )
 
     def _surroundings(self, container: ContainerRecord) -> Surroundings:
-        return Surroundings(
-            namespace_created=self._world.namespaces.get(container.pod.namespace),
-            ambiguous=self._world.ambiguous_names(),
-            deleted_names=self._world.deleted_names,
-        )
+        namespace = container.pod.namespace
+        found = self._around.get(namespace)
+        if found is None:
+            found = self._around[namespace] = Surroundings(
+                namespace_created=self._world.namespaces.get(namespace),
+                ambiguous=self._world.ambiguous_names(),
+                deleted_names=self._world.deleted_names,
+            )
+        return found
 
     def _judge(
         self,
@@ -219,21 +232,26 @@ class Bench:
                 judged[key] = known
                 continue
             policy = self._world.policies[key]
-            verdict = judge(
-                container,
-                policy,
-                view,
-                surroundings=surroundings,
-                namesakes=self._namesakes(container, policy),
-                limits=self._limits,
-                now=now,
-            )
+            verdict = self._judge_pair(container, policy, view, now=now)
             judged[key] = self._still_open(container, view, key, verdict)
             if alike and self._is_awaited(container, view, key, verdict):
                 view.awaited[key] = verdict
             if silent and self._is_plain(container, view, key, surroundings):
                 shared = verdict
         return judged
+
+    def _judge_pair(
+        self, container: ContainerRecord, policy: PolicyState, view: NodeView, *, now: float
+    ) -> Judged:
+        return judge(
+            container,
+            policy,
+            view,
+            surroundings=self._surroundings(container),
+            namesakes=self._namesakes(container, policy),
+            limits=self._limits,
+            now=now,
+        )
 
     def _is_silent(self, container: ContainerRecord, view: NodeView) -> bool:
         """Whether nothing was ever heard of a container, so that its policies can differ little.
@@ -265,7 +283,8 @@ class Bench:
             and policy.rules.enforced
             and policy.name not in surroundings.ambiguous
             and view.behaviour is not None
-            and view.behaviour.refreshes_namespaces
+            and view.behaviour.reaches_young_namespaces
+            and not depends_on_labels(policy, view.behaviour)
             and incarnation is not None
             and key not in incarnation.rejected
             and (view.phase != "ready" or key in incarnation.policies)
@@ -291,7 +310,9 @@ class Bench:
         if spared is not None:
             return dict.fromkeys(container.expected.keys, spared)
         if container.frozen is not None:
-            return {k: v for k, v in container.frozen.items() if k in self._world.policies}
+            frozen = container.frozen
+            return {k: v for k, v in frozen.items() if k in self._world.policies}
+        self._around = {}
         surroundings = self._surroundings(container)
         return self._judge(container, view, surroundings, standing=NEVER, now=now)
 
@@ -395,7 +416,6 @@ class Bench:
         before = (container.verdict, container.cause, container.uncovered)
         container.verdict, container.cause = worst(judged, standing=standing)
         container.uncovered = _uncovered(judged)
-        self._expose(container, judged, healed=healed)
         after = (container.verdict, container.cause, container.uncovered)
         if after != before or container.announced is not container.expected:
             container.announced = container.expected
@@ -403,6 +423,20 @@ class Bench:
         if container.verdict == "covered" and not container.timed and healed is not None:
             container.timed = True
             yield container_timing(container, view, healed)
+
+    def _first_proof(
+        self, container: ContainerRecord, view: NodeView, *, now: float
+    ) -> Iterator[Announcement]:
+        """What the first effect that was reported of a container proves, told once."""
+        for key in container.expected.keys:
+            policy = self._world.policies[key]
+            if container.effects is None or not container.effects.happened(policy.name):
+                continue
+            judged = self._judge_pair(container, policy, view, now=now)
+            if judged.grade == "proven" and judged.since is not None:
+                container.proven = True
+                yield proof_timing(container, view, policy.reference, judged.since)
+                return
 
     def _arrivals(
         self, container: ContainerRecord, judged: dict[PolicyKey, Judged]
@@ -438,7 +472,7 @@ class Bench:
                 for key, verdict in judged.items()
                 if verdict.verdict not in SPARED
             ),
-            exposure_seconds=container.exposure,
+            exposure_seconds=exposure_of(container),
         )
 
     def _exposed(
@@ -470,23 +504,18 @@ class Bench:
     def _expose(
         self,
         container: ContainerRecord,
+        view: NodeView,
         judged: dict[PolicyKey, Judged],
         *,
-        healed: Interval | None,
+        now: float,
     ) -> None:
-        open_since = [
-            v.since
-            for v in judged.values()
-            if v.verdict in {"gap", "lost", "pending"} and v.since is not None
-        ]
-        if open_since and container.exposed_since is None:
-            container.exposed_since = min(open_since)
-        elif not open_since and container.exposed_since is not None:
-            if healed is not None:
-                span = difference(healed, container.exposed_since)
-                container.exposure = plus(container.exposure, span)
-                self.exposed_seconds += sum(span) / 2
-            container.exposed_since = None
+        """Note which exposures this judgement ends."""
+        windows = list(
+            ended_windows(container, judged, view, policies=self._world.policies, now=now)
+        )
+        if windows:
+            container.exposure = container.exposure or Exposure()
+            self.exposed_seconds += container.exposure.add(windows)
 
     # --- ends -----------------------------------------------------------------------------------
 
@@ -499,6 +528,8 @@ class Bench:
             self.termination_seconds += self._unprotected_end(container, view.node, instant)
         elif container.verdict == "pending" and not (container.timed or container.recovering):
             yield from self._missed(container, view, instant, now=now)
+        exposure = container.exposure or Exposure()
+        self.exposed_seconds += exposure.add((since, instant) for since in open_since(container))
         self._propagation.forget(container.id, container.expected.keys)
         yield from self._ledger.update(container, (), healed=None, ended=instant, now=now)
         yield ContainerGone(
@@ -533,12 +564,6 @@ class Bench:
         if evidence is None or not evidence.removed or not container.covered:
             return 0.0
         return sum(difference(instant, node.clock.instant(evidence.removed))) / 2
-
-
-def _applied(evidence: ContainerEvidence, node: NodeState) -> Judged:
-    """The verdict of pairs that the latest write of a container brought into force."""
-    written = node.clock.instant(evidence.latest_write)
-    return Judged("covered", grade="applied", since=written, predicted=True, written=written)
 
 
 def _identity(view: NodeView) -> tuple[str, int] | None:

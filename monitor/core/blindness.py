@@ -4,13 +4,19 @@ Every source is blind from the start of observation to its first `up`, and from 
 the next `up`. Instants are receive times.
 """
 
+from typing import Final
+
 from monitor.core.model import SourceState
+
+OUTAGES_KEPT: Final = 1_000
+"""Of one source; of older ones only the sum of their seconds is kept."""
 
 
 class Source:
     """One source's history."""
 
     __slots__ = (
+        "_ended_seconds",
         "awaits_list",
         "last_event",
         "name",
@@ -27,6 +33,7 @@ class Source:
         self.since = started
         self.reason = "not seen yet"
         self.outages: list[tuple[float, float]] = []
+        self._ended_seconds = 0.0
         self.last_event = 0.0
         self.awaits_list: float | None = None
         self.restarts = 0
@@ -37,6 +44,8 @@ class Source:
         if self.up:
             return False
         self.outages.append((self.since, at))
+        self._ended_seconds += at - self.since
+        del self.outages[:-OUTAGES_KEPT]
         if self.name.startswith("kubernetes/") and reason != "resumed":
             self.awaits_list = self.since
         self.restarts += 1
@@ -63,8 +72,7 @@ class Source:
 
     def blind_seconds(self, now: float) -> float:
         """How long it could not be seen, all outages together."""
-        ended = sum(end - start for start, end in self.outages)
-        return ended if self.up else ended + now - self.since
+        return self._ended_seconds + (0.0 if self.up else now - self.since)
 
     def state(self) -> SourceState:
         """What the report says of it."""

@@ -26,6 +26,7 @@ from monitor.core.selector import identities
 
 if TYPE_CHECKING:
     from monitor.core.effects import Effects
+    from monitor.core.exposure import Exposure
     from monitor.core.verdict import Judged
 
 Kind: TypeAlias = Literal["container", "init", "sidecar", "ephemeral"]
@@ -161,7 +162,6 @@ class ContainerRecord:
         "delays",
         "effects",
         "expected",
-        "exposed_since",
         "exposure",
         "frozen",
         "gap_under",
@@ -169,6 +169,7 @@ class ContainerRecord:
         "kind",
         "name",
         "pod",
+        "proven",
         "published",
         "recovering",
         "residual",
@@ -203,17 +204,14 @@ class ContainerRecord:
         self.verdict: Verdict = "unpoliced"
         self.cause: str | None = None
         self.timed = False
+        self.proven = False
         self.recovering = False
         self.frozen: dict[PolicyKey, Judged] | None = None
-        self.exposure: Interval = NO_TIME
-        self.exposed_since: Interval | None = None
+        self.exposure: Exposure | None = None
 
     @property
     def node(self) -> str:
         return self.pod.node
-
-
-NO_TIME: Final[Interval] = (0.0, 0.0)
 
 
 def _until(second: Interval, at: float) -> Interval:

@@ -156,7 +156,7 @@ class Coverage:
     # --- the daemons' output --------------------------------------------------------------------
 
     def _line(self, line: DaemonLine, *, at: float) -> None:
-        node = self._world.node(line.node)
+        node = self._world.nodes.get(line.node) or self._world.node(line.node)
         node.text.last_event = at
         was_unresolved = node.unresolved is not None
         read = node.read(line, at=at)

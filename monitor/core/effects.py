@@ -47,6 +47,10 @@ class Effects:
             del self._latest[next(iter(self._latest))]
         return updated > known
 
+    def happened(self, name: str) -> bool:
+        """Whether any effect of a policy of that name was reported."""
+        return any(effect.happened and effect.policy == name for effect in self._latest)
+
     def latest_proof(self, name: str, rules: Rules) -> float | None:
         """When a rule of a policy of that name was last reported to have taken effect."""
         return max(

@@ -72,7 +72,7 @@ class ContainerEvidence:
     @property
     def map_is_live(self) -> bool:
         """Whether the last word about its rule map is that it exists."""
-        return self.created > max(self.deleted, self.refused)
+        return self.created > self.deleted and self.created > self.refused
 
     @property
     def has_stopped(self) -> bool:
@@ -161,6 +161,15 @@ class Incarnation:
         caused_by_pod = self.pod_line_before(pod, evidence.latest_write)
         return caused_by_pod if caused_by_pod > evidence.previous_write else evidence.latest_write
 
+    def applied(self, evidence: ContainerEvidence, pod: tuple[str, str], *, learned: int) -> int:
+        """The write that first brought a container what the daemon knew at `learned`, if it did.
+
+        What was known when the Pod was handled came with the map; what was not, we cannot tell from
+        a later push of the same, came with the latest write.
+        """
+        came_with_map = 0 < learned < self.pod_line_before(pod, evidence.created)
+        return evidence.created if came_with_map else evidence.latest_write
+
     def fold(self, line: DaemonLine, at: float) -> str | None:
         """Take one line that is later than all before; return the container it is about, if any."""
         self.lines += 1
@@ -197,8 +206,9 @@ class Incarnation:
 
     def _note_race(self, evidence: ContainerEvidence) -> None:
         """Two policies of different kinds, announced together, without a write in between (F24)."""
-        namespaced, cluster_wide = self._latest_lines
-        first, second = sorted((namespaced, cluster_wide))
+        first, second = self._latest_lines
+        if second < first:
+            first, second = second, first
         if 0 < evidence.latest_write < first and second - first < AT_ONCE:
             evidence.raced_from, evidence.raced_until = first, second
 

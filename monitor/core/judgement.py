@@ -24,7 +24,12 @@ from monitor.core.kubernetes import POLICY_KINDS
 from monitor.core.model import Grade, Interval
 from monitor.core.nodes import NodeState, Phase
 from monitor.core.policies import SLACK, Learned, PolicyState
-from monitor.core.prediction import predict
+from monitor.core.prediction import (
+    NAMESPACED,
+    depends_on_labels,
+    predict,
+    predict_for,
+)
 from monitor.core.reading import Reading, read
 from monitor.core.rollouts import Rollout, opening_of
 from monitor.core.semantics import Behaviour, behaviour
@@ -204,7 +209,7 @@ class _Pair:
             return self._gap("policy-rejected", predicted=False)
         predicted = self._predicted(incarnation, learned)
         if predicted is False:
-            return self._gap("namespace-newer-than-policy", predicted=False)
+            return self._gap(self._unpredicted(), predicted=False)
         refutation = self._refutation(incarnation)
         if refutation is not None:
             return self._contradiction(incarnation, refutation)
@@ -232,15 +237,29 @@ class _Pair:
     def _predicted(self, incarnation: Incarnation, learned: Learned | None) -> bool | None:
         if self.policy.name in self.surroundings.ambiguous:
             return None
+        known = self._behaviour(incarnation)
+        if depends_on_labels(self.policy, known):
+            return predict_for(
+                self.container,
+                self.policy,
+                learned=learned,
+                behaviour=known,
+                incarnation=incarnation,
+            )
         return predict(
             self.policy,
             learned=learned,
-            behaviour=self._behaviour(incarnation),
+            behaviour=known,
             incarnation=incarnation,
             clock=self.view.node.clock,
             namespace=self.container.pod.namespace,
             namespace_created=self.surroundings.namespace_created,
         )
+
+    def _unpredicted(self) -> str:
+        """Why a policy that is expected is not attached by that release."""
+        by_label = self.policy.kind == NAMESPACED
+        return "version-skew" if by_label else "namespace-newer-than-policy"
 
     # --- evidence -------------------------------------------------------------------------------
 
@@ -251,14 +270,16 @@ class _Pair:
         found = self._read(incarnation, learned)
         if predicted and found in {"written", "resumed"}:
             sure = found == "written" and learned is not None and learned.certain
-            return self._covered("applied" if sure else "inferred", evidence, predicted=predicted)
+            return self._covered(
+                "applied" if sure else "inferred", incarnation, learned, predicted=predicted
+            )
         if predicted and found == "removed" and evidence is not None:
             return self._removed(evidence, max(evidence.deleted, evidence.refused))
         deadline, reason = self._deadline(incarnation, evidence, learned)
         if self._is_early(deadline):
             return self._waiting(incarnation, self._settled_by(deadline), predicted=predicted)
         if predicted and found == "doubtful":
-            return self._covered("inferred", evidence, predicted=predicted)
+            return self._covered("inferred", incarnation, learned, predicted=predicted)
         if predicted and found == "stopped" and evidence is not None and evidence.created:
             return self._removed(evidence, evidence.removed)
         return self._silence(incarnation, evidence, learned, predicted=predicted, reason=reason)
@@ -287,11 +308,20 @@ class _Pair:
         )
 
     def _covered(
-        self, grade: Grade, evidence: ContainerEvidence | None, *, predicted: bool | None
+        self,
+        grade: Grade,
+        incarnation: Incarnation,
+        learned: Learned | None,
+        *,
+        predicted: bool | None,
     ) -> Judged:
-        written = (
-            self._instant(evidence.latest_write) if evidence and evidence.latest_write else None
-        )
+        evidence = incarnation.container(self.container.id)
+        written = None
+        if evidence is not None and evidence.latest_write:
+            known = learned.position if learned is not None and self.relabelled is None else 0
+            written = self._instant(
+                incarnation.applied(evidence, self.container.pod.key, learned=known)
+            )
         return Judged("covered", grade=grade, since=written, predicted=predicted, written=written)
 
     def _proof(self, incarnation: Incarnation) -> float | None:

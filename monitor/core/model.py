@@ -277,6 +277,18 @@ class PolicyTiming(Struct, frozen=True, rename="camel"):
     written: Interval | None
 
 
+class ProofTiming(Struct, frozen=True, rename="camel"):
+    """When a policy's effect on a container was first reported; the last stage of its way."""
+
+    container_id: str
+    node: str
+    namespace: str
+    pod: str
+    container: str
+    policy: PolicyReference
+    stages: dict[str, Interval]
+
+
 class ContainerGone(Struct, frozen=True, gc=False, rename="camel"):
     """The container no longer runs: its coverage is withdrawn from the latest-state topic."""
 
@@ -299,6 +311,7 @@ Announcement: TypeAlias = (
     | Finding
     | ContainerTiming
     | PolicyTiming
+    | ProofTiming
     | PolicySetState
     | CoverageState
     | ContainerGone

@@ -16,7 +16,14 @@ from monitor.core.kubernetes import POLICY_KINDS, Policy
 from monitor.core.model import Interval, PolicyReference
 from monitor.core.node_clock import NodeClock
 from monitor.core.rules import Rules, read_rules
-from monitor.core.selector import Selector, cluster_wide, namespaced
+from monitor.core.selector import (
+    Selector,
+    cluster_wide,
+    labels_of,
+    namespaced,
+    varies_by_release,
+)
+from monitor.core.semantics import Behaviour
 
 SLACK: Final = 2.0
 CONTAINER_KINDS: Final = ("KubeArmorPolicy", "KubeArmorClusterPolicy")
@@ -56,6 +63,9 @@ class PolicyState:
             at if listed and metadata.generation > 1 else min(self.created[1], at),
         )
         self.selector: Selector = Selector()
+        self.former: Selector | None = None
+        self.labels = labels_of({})
+        self.varies = False
         self.rules: Rules = Rules(())
         self.listed = listed
         self.counted_from = 0
@@ -65,6 +75,8 @@ class PolicyState:
     def _compile(self, spec: dict[str, Any]) -> None:
         if self.kind == "KubeArmorPolicy":
             self.selector = namespaced(namespace=self.namespace, spec=spec)
+            self.labels = labels_of(spec)
+            self.varies = varies_by_release(self.labels)
         else:
             self.selector = cluster_wide(spec=spec)
         self.rules = read_rules(spec)
@@ -82,9 +94,18 @@ class PolicyState:
         if not renewed:
             return False
         self.generation = generation
+        self.former = self.selector
         self.changed = (since if listed else at, at)
         self._compile(policy.spec or {})
         return True
+
+    def selects_under(
+        self, behaviour: Behaviour, *, identities: frozenset[str], container: str
+    ) -> bool:
+        """Whether the namespaced policy's labels, as a release reads them, take a container."""
+        spec = {"selector": {"matchLabels": self.labels}}
+        selector = namespaced(namespace=self.namespace, spec=spec, behaviour=behaviour)
+        return selector.admits(container) and selector.matches(identities)
 
     @property
     def reference(self) -> PolicyReference:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from monitor.core.bench import Bench
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import PolicyKey
+from monitor.core.exposure import exposure_of
 from monitor.core.gaps import Ledger
 from monitor.core.judgement import NodeView
 from monitor.core.model import (
@@ -20,7 +21,6 @@ from monitor.core.model import (
     Verdict,
 )
 from monitor.core.pairs import excess_state, pair_state
-from monitor.core.timing import exposure_of
 from monitor.core.verdict import Judged
 from monitor.core.views import Views
 from monitor.core.world import World
@@ -144,8 +144,11 @@ class Reporter:
         for container in self._world.containers.values():
             pairs += len(container.expected.keys)
             verdicts[container.verdict] = verdicts.get(container.verdict, 0) + 1
-            if container.verdict == "pending" and container.exposed_since is not None:
-                ages.append(max(0.0, now - container.exposed_since[1]))
+            if container.verdict == "pending":
+                since = min(
+                    (pair.since[1] for pair in container.uncovered if pair.since), default=now
+                )
+                ages.append(max(0.0, now - since))
         gaps_open, gaps_paging = self._ledger.gaps_open()
         states, outages, last_events = self._source_numbers(now=now)
         return Statistics(

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import PolicyKey
 from monitor.core.expectation import Expectation
-from monitor.core.instants import difference, later, plus
+from monitor.core.exposure import exposure_of
+from monitor.core.instants import difference, later
 from monitor.core.judgement import NodeView
-from monitor.core.model import ContainerTiming, Interval
+from monitor.core.model import ContainerTiming, Interval, PolicyReference, ProofTiming
 from monitor.core.verdict import Judged
 
 
@@ -49,13 +50,6 @@ def note_delays(
         container.delays = delays | (container.delays or {})
 
 
-def exposure_of(container: ContainerRecord, *, at: float) -> Interval:
-    """How long its process ran without an expected policy, up to `at`."""
-    if container.verdict not in {"gap", "lost"} or container.exposed_since is None:
-        return container.exposure
-    return plus(container.exposure, difference((at, at), container.exposed_since))
-
-
 def container_timing(
     container: ContainerRecord, view: NodeView, applied: Interval
 ) -> ContainerTiming:
@@ -76,8 +70,28 @@ def container_timing(
         applied=applied,
         protection_delay_seconds=max(delays, default=None),
         recovery_delay_seconds=difference(applied, running) if running and not delays else None,
-        exposure_seconds=container.exposure,
+        exposure_seconds=exposure_of(container),
         stages=_stages(container, view, applied),
+    )
+
+
+def proof_timing(
+    container: ContainerRecord, view: NodeView, reference: PolicyReference, proven: Interval
+) -> ProofTiming:
+    """The last stages of a container's way: its rules, and the first report of their effect."""
+    stages = {"containerStarted": container.started, "firstProof": proven}
+    incarnation = view.incarnation
+    evidence = incarnation.container(container.id) if incarnation else None
+    if evidence is not None and evidence.map_is_live:
+        stages["rulesWritten"] = view.node.clock.instant(evidence.created)
+    return ProofTiming(
+        container_id=container.id,
+        node=container.node,
+        namespace=container.pod.namespace,
+        pod=container.pod.name,
+        container=container.name,
+        policy=reference,
+        stages=stages,
     )
 
 

@@ -40,13 +40,13 @@ from monitor.core.model import Interval
 from monitor.core.nodes import DAEMON_LABEL, NodeState
 from monitor.core.policies import CONTAINER_KINDS, PolicyState, kind_of
 from monitor.core.rollouts import Fleet
-from monitor.core.semantics import parse
+from monitor.core.semantics import behaviour
 
 STRANGERS_KEPT: Final = 10_000
+DELETED_KEPT: Final = 4_096
 LabelsKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
 UNTRACKED: Final = frozenset({"kube-system", "kubearmor"})
-UNTRACKED_IN_MAP_SINCE: Final = (1, 6, 7)
 CONFIG_NAME: Final = "kubearmor-config"
 
 
@@ -71,6 +71,7 @@ class World:
         self.ended: list[tuple[ContainerRecord, Interval]] = []
         self._labels: WeakValueDictionary[LabelsKey, Labels] = WeakValueDictionary()
         self._ambiguous: frozenset[str] | None = None
+        self._changed_policies: set[PolicyKey] = set()
         self._objects: dict[Resource, dict[str, Object]] = {}
 
     @property
@@ -88,14 +89,19 @@ class World:
         else:
             known = self._objects.get(resource, {})
             for uid in [uid for uid in known if uid not in present]:
-                self.change(resource, "DELETED", known[uid], at=at)
+                self._take(resource, "DELETED", known[uid], at=at, listed=False)
         for item in present.values():
-            self.change(resource, "ADDED", item, at=at, listed=True)
+            self._take(resource, "ADDED", item, at=at, listed=True)
+        self._reconsider_policies()
 
-    def change(
-        self, resource: Resource, event: str, item: Object, *, at: float, listed: bool = False
-    ) -> None:
+    def change(self, resource: Resource, event: str, item: Object, *, at: float) -> None:
         """Take one event about one object."""
+        self._take(resource, event, item, at=at, listed=False)
+        self._reconsider_policies()
+
+    def _take(
+        self, resource: Resource, event: str, item: Object, *, at: float, listed: bool
+    ) -> None:
         deleted = event == "DELETED"
         if isinstance(item, Pod):
             self._pod(item, at=at, deleted=deleted, listed=listed)
@@ -284,37 +290,47 @@ class World:
             if known is None or not same:
                 return
             known.deleted_at = at
-            self.deleted_names[known.name] = at
-            self.deleted_policies[key] = self.policies.pop(key)
+            self._bury(self.policies.pop(key), at=at)
         elif known is not None and same:
             if not known.modify(item, at=at, listed=listed):
                 return
         else:
             if known is not None:
-                self.deleted_names[known.name] = at
-                self.deleted_policies[key] = known
+                self._bury(known, at=at)
             self.policies[key] = PolicyState(kind=kind, policy=item, at=at, listed=listed)
-        self._policy_changed(key)
+        if kind in CONTAINER_KINDS:
+            self._changed_policies.add(key)
 
-    def _policy_changed(self, key: PolicyKey) -> None:
-        kind, namespace, _name = key
-        if kind not in CONTAINER_KINDS:
+    def _bury(self, policy: PolicyState, *, at: float) -> None:
+        """Remember a policy that was deleted: a daemon may go on listing it."""
+        self.deleted_policies.pop(policy.key, None)
+        self.deleted_policies[policy.key] = policy
+        self.deleted_names[policy.name] = at
+        while len(self.deleted_policies) > DELETED_KEPT:
+            oldest = self.deleted_policies.pop(next(iter(self.deleted_policies)))
+            self.deleted_names.pop(oldest.name, None)
+
+    def _reconsider_policies(self) -> None:
+        """Policies came, went or were revised: ask each container once what it should have now."""
+        if not self._changed_policies:
             return
+        keys, self._changed_policies = frozenset(self._changed_policies), set()
         self.expectation.changed()
         self._ambiguous = None
-        alone = frozenset({key})
+        namespaces = {namespace for _kind, namespace, _name in keys}
         for container in self.containers.values():
-            if namespace and container.pod.namespace != namespace:
-                continue
-            before = container.expected
-            self._expect(container)
-            if key in container.delayed:
-                container.delayed = container.delayed - alone
-            if container.delays:
-                container.delays.pop(key, None)
-            if key in before.members and key in container.covered:
-                kept = container.expected.members - alone
-                container.covered = self.expectation.common(container.covered, kept)
+            if "" in namespaces or container.pod.namespace in namespaces:
+                self._expect_anew(container, keys)
+
+    def _expect_anew(self, container: ContainerRecord, keys: frozenset[PolicyKey]) -> None:
+        self._expect(container)
+        if not keys.isdisjoint(container.delayed):
+            container.delayed = container.delayed - keys
+        if container.delays:
+            container.delays = {k: v for k, v in container.delays.items() if k not in keys}
+        if not keys.isdisjoint(container.covered):
+            kept = container.expected.members - keys
+            container.covered = self.expectation.common(container.covered, kept)
 
     # --- namespaces, nodes, configuration -------------------------------------------------------
 
@@ -359,9 +375,11 @@ class World:
     def untracked(self, node: NodeState) -> frozenset[str]:
         """The namespaces in which that node's daemon does not enforce (dossier 6.2)."""
         incarnation = node.current() or node.latest()
-        release = parse(node.release(incarnation) or "")
+        known = behaviour(node.release(incarnation))
+        if known is not None and not known.filters_untracked:
+            return frozenset()
         in_map = self.config.get("untrackedNs")
-        if in_map is not None and release is not None and release >= UNTRACKED_IN_MAP_SINCE:
+        if in_map is not None and known is not None and known.untracked_in_map:
             return frozenset(name.strip() for name in in_map.split(",") if name.strip())
         printed = incarnation.settings.get("UntrackedNs") if incarnation else None
         return frozenset(printed.strip("[]").split()) if printed else UNTRACKED

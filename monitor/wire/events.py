@@ -22,6 +22,7 @@ from monitor.core.model import (
     Incident,
     PolicySetState,
     PolicyTiming,
+    ProofTiming,
     SourceState,
 )
 from monitor.wire.report import plain
@@ -80,6 +81,8 @@ class Translation:
             case PolicyTiming(policy=policy, node=node):
                 name = f"{policy.kind}/{policy.namespace}/{policy.name}"
                 return "timing", "policy-timing", f"{self._cluster}/{name}/{node}"
+            case ProofTiming(container_id=container_id):
+                return "timing", "proof-timing", f"{self._cluster}/{container_id}"
             case SourceState(name=name):
                 return "health", "source", f"{self._cluster}/{name}"
         raise TypeError(f"no record for {type(announcement).__name__}")

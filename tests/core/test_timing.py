@@ -1,8 +1,14 @@
 """How long it took: protection, recovery, propagation, exposure (design, section 4)."""
 
-import pytest
+from typing import Final
 
-from monitor.core.model import ContainerTiming, Interval, PolicyTiming
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.core.exposure import Exposure, Window
+from monitor.core.model import Changed, ContainerTiming, Interval, PolicyTiming, ProofTiming
+from tests.core.histories import ending
 from tests.core.stories import BLOCK_YUM, Story, covered, listening, ready
 
 
@@ -60,6 +66,19 @@ def test_the_first_write_of_a_revision_counts() -> None:
     story.wait(50)
     story.intend(pod)
     assert story.pair(pod).delay_seconds == before
+
+
+def test_the_first_write_counts_even_if_later_ones_were_read_before_the_pod_was_seen() -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    before = len(story.history)
+    pod = covered(story)
+    story.wait(50)
+    story.intend(pod)
+    told = [one for one in story.history[before:] if isinstance(one[1], Changed)]
+    heard = [one for one in story.history if one not in told]
+    late = ending([*heard, *told], started=heard[0][0], until=story.now).report
+    assert late.containers == story.report().containers
 
 
 def test_each_revision_has_its_own_delay() -> None:
@@ -177,6 +196,22 @@ def test_the_stages_of_a_container_follow_one_another() -> None:
     assert timing.stages["rulesWritten"] == timing.applied
 
 
+def test_the_first_proof_of_a_container_is_its_last_stage_and_told_once() -> None:
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    story.wait(30)
+    pod = covered(story)
+    for _ in range(2):
+        story.wait(5)
+        story.alert(pod)
+    (proof,) = [one for one in story.announced if isinstance(one, ProofTiming)]
+    assert (proof.container_id, proof.policy.name) == (pod.id, policy.name)
+    assert list(proof.stages) == ["containerStarted", "firstProof", "rulesWritten"]
+    proven, written = proof.stages["firstProof"], proof.stages["rulesWritten"]
+    assert holds((proven[0] - written[1], proven[1] - written[0]), 5)
+
+
 def test_the_instant_of_a_line_is_an_interval_that_ends_before_we_read_it() -> None:
     story = ready()
     story.learn(story.cluster_policy())
@@ -225,6 +260,70 @@ def test_exposures_of_a_container_add_up() -> None:
     story.push(pod)
     low, high = story.container(pod).exposure_seconds
     assert low - 0.01 <= 12 <= high + 0.01
+
+
+def test_policies_that_are_missing_at_the_same_time_are_one_exposure() -> None:
+    story = ready()
+    story.learn(
+        story.cluster_policy("block-apt"), story.cluster_policy("block-yum", rules=BLOCK_YUM)
+    )
+    story.wait(10)
+    pod = story.pod()
+    story.register(pod)
+    story.wait(7)
+    story.write(pod)
+    assert holds(story.container(pod).exposure_seconds, 7)
+
+
+def test_a_policy_that_is_deleted_ends_the_exposure_of_its_gap() -> None:
+    story = ready(release="v1.5.7")
+    policy = story.cluster_policy()
+    story.learn(policy)
+    story.wait(20)
+    story.namespace("late")
+    pod = story.pod(namespace="late")
+    story.register(pod)
+    story.see(pod)
+    story.wait(40)
+    story.remove(policy)
+    assert holds(story.container(pod).exposure_seconds, 40)
+
+
+def test_a_container_that_ends_exposed_is_counted() -> None:
+    story = ready(release="v1.5.7")
+    story.learn(story.cluster_policy())
+    story.wait(20)
+    story.namespace("late")
+    pod = story.pod(namespace="late")
+    story.register(pod)
+    story.see(pod)
+    story.wait(40)
+    story.stop(pod)
+    counted = story.core.statistics(story.now).exposed_container_seconds
+    assert counted == pytest.approx(40, abs=1.1)
+
+
+SPANS: Final = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(0, 9), st.integers(0, 1), st.integers(0, 1)),
+    max_size=12,
+)
+
+
+@given(spans=SPANS)
+def test_the_order_in_which_exposures_become_known_does_not_matter(
+    spans: list[tuple[int, int, int, int]],
+) -> None:
+    windows: list[Window] = [
+        ((start, start + vague), (start + length, start + length + open_end))
+        for start, length, vague, open_end in spans
+    ]
+    at_once, backwards = Exposure(), Exposure()
+    grown = at_once.add(windows)
+    one_by_one = sum(backwards.add([window]) for window in reversed(windows))
+    sure = {s for (_, since), (until, _) in windows for s in range(int(since), int(until))}
+    possible = {s for (since, _), (_, until) in windows for s in range(int(since), int(until))}
+    assert at_once.ended == backwards.ended == (len(sure), len(possible))
+    assert grown == one_by_one == (len(sure) + len(possible)) / 2
 
 
 def test_exposed_container_seconds_are_the_sum_of_all() -> None:

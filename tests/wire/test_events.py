@@ -18,6 +18,7 @@ from monitor.core.model import (
     PolicyReference,
     PolicySetState,
     PolicyTiming,
+    ProofTiming,
     SourceState,
 )
 from monitor.wire.events import Record, Translation, headers, structured
@@ -88,6 +89,15 @@ PROPAGATION = PolicyTiming(
     propagation_seconds=(1.0, 1.0),
     written=None,
 )
+PROOF = ProofTiming(
+    container_id="ab" * 32,
+    node="node-a",
+    namespace="shop",
+    pod="web",
+    container="app",
+    policy=POLICY,
+    stages={"containerStarted": (100.0, 101.0), "firstProof": (140.0, 141.0)},
+)
 FINDING = Finding("finding-id", "open", "over-match", "over-coverage", "x", (1.0, 2.0), "d", "r")
 SOURCE = SourceState("text/node-a", "down", "reset", 150.0, ((90.0, 95.0), (150.0, None)))
 SET = PolicySetState("set-id", (POLICY,))
@@ -101,6 +111,7 @@ ADDRESSES: list[tuple[Announcement, str, str, str]] = [
     (SET, "coverage", "policy-set", "rig/policy-set/set-id"),
     (TIMING, "timing", "container-timing", f"rig/{'ab' * 32}"),
     (PROPAGATION, "timing", "policy-timing", "rig/KubeArmorPolicy/shop/own/node-a"),
+    (PROOF, "timing", "proof-timing", f"rig/{'ab' * 32}"),
     (SOURCE, "health", "source", "rig/text/node-a"),
     (GONE, "coverage", "coverage", "rig/pod-uid/app"),
 ]

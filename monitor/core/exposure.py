@@ -1,0 +1,133 @@
+"""How long a container's process ran while an expected policy was not in force.
+
+A pair is exposed from when it needs protection, or has lost it, until the rules that bring it. What
+counts for a container is the union of its pairs' windows: two policies that are missing at the same
+time are one exposure, and in which order the windows become known does not matter. Both ends are
+intervals: the least exposure is the union of what was surely exposed, the most that of all that may
+have been.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from monitor.core.instants import later, plus
+from monitor.core.model import Interval
+
+if TYPE_CHECKING:
+    from monitor.core.containers import ContainerRecord
+    from monitor.core.evidence import PolicyKey
+    from monitor.core.judgement import NodeView
+    from monitor.core.policies import PolicyState
+    from monitor.core.verdict import Judged
+
+Window: TypeAlias = tuple[Interval, Interval]
+
+WINDOWS_KEPT: Final = 16
+EXPOSED: Final = frozenset({"gap", "lost"})
+
+
+class Exposure:
+    """The windows of a container that are over; the oldest ones only as their sum.
+
+    `ended`: the seconds of them all, at least and at most.
+    """
+
+    __slots__ = ("_before", "_windows", "ended")
+
+    def __init__(self) -> None:
+        self._before: Interval = (0.0, 0.0)
+        self._windows: tuple[Window, ...] = ()
+        self.ended: Interval = (0.0, 0.0)
+
+    def add(self, windows: Iterable[Window]) -> float:
+        """Take windows that are over now; return by how many seconds the exposure grew (middle)."""
+        before = self.ended
+        self._windows = tuple(sorted({*self._windows, *windows}))
+        if len(self._windows) > WINDOWS_KEPT:
+            half = WINDOWS_KEPT // 2
+            old, self._windows = self._windows[:half], self._windows[half:]
+            self._before = plus(self._before, _union(old))
+        self.ended = plus(self._before, _union(self._windows))
+        return (sum(self.ended) - sum(before)) / 2
+
+    def until(self, at: float, *, open_since: Iterable[Interval]) -> Interval:
+        """The exposure with that of the pairs that are still exposed at `at`."""
+        standing = [(since, (at, at)) for since in open_since]
+        return plus(self._before, _union([*self._windows, *standing]))
+
+
+NONE: Final = Exposure()
+
+
+def exposure_of(container: "ContainerRecord", *, at: float | None = None) -> Interval:
+    """How long its process ran without an expected policy, up to `at`; None: what is over only."""
+    exposure = container.exposure or NONE
+    if at is None:
+        return exposure.ended
+    return exposure.until(at, open_since=open_since(container))
+
+
+def ended_windows(
+    container: "ContainerRecord",
+    judged: "Mapping[PolicyKey, Judged]",
+    view: "NodeView",
+    *,
+    policies: "Mapping[PolicyKey, PolicyState]",
+    now: float,
+) -> Iterator[Window]:
+    """The windows that a new judgement ends; the container is still as it was before it."""
+    exposed = {pair.policy: pair for pair in container.uncovered}
+    latest: Window | None = None
+    for key, verdict in judged.items():
+        if verdict.verdict != "covered" or verdict.written is None:
+            continue
+        pair = exposed.get(key)
+        since = pair.since if pair else _uncovered_since(container, policies[key], view)
+        # Most pairs of a container have the same window.
+        if since is not None and (since, verdict.written) != latest:
+            latest = (since, verdict.written)
+            yield latest
+    for key, pair in exposed.items():
+        still = judged.get(key)
+        let_go = still is None or still.verdict in {"exempt", "unsupported"}
+        if let_go and pair.verdict in EXPOSED and pair.since is not None:
+            yield pair.since, (now, now)
+
+
+def _uncovered_since(
+    container: "ContainerRecord", policy: "PolicyState", view: "NodeView"
+) -> Interval | None:
+    """Since when a pair that is covered now was not; None if it was all the time."""
+    if policy.key not in container.covered:
+        return later(container.started, policy.changed)
+    if view.incarnation is None or container.covered_by in {None, view.incarnation.identity}:
+        return None
+    assert container.covered_by is not None
+    ending = view.node.ending(container.covered_by)
+    return ending[1] if ending else None
+
+
+def open_since(container: "ContainerRecord") -> list[Interval]:
+    """Since when each of its pairs is exposed that is so now."""
+    return [
+        pair.since
+        for pair in container.uncovered
+        if pair.verdict in EXPOSED and pair.since is not None
+    ]
+
+
+def _union(windows: Iterable[Window]) -> Interval:
+    """The least and the most seconds that windows cover together."""
+    ordered = list(windows)
+    sure = [(since[1], until[0]) for since, until in ordered]
+    possible = [(since[0], until[1]) for since, until in ordered]
+    return (_measure(sure), _measure(possible))
+
+
+def _measure(spans: Iterable[tuple[float, float]]) -> float:
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        if end > max(start, reached):
+            total += end - max(start, reached)
+            reached = end
+    return total

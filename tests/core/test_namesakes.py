@@ -1,0 +1,125 @@
+"""A policy's fate beside a namesake of the other kind (dossier 5.6), for one container."""
+
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.core.believed import Believed
+from monitor.core.daemon_events import Action, PodEvent, PolicyEvent
+from monitor.core.evidence import PolicyKey
+from monitor.core.namesakes import NamesakeLine, attachment
+from monitor.core.semantics import DESCRIBED, NEWEST, Behaviour
+
+CLUSTER: Final[PolicyKey] = ("KubeArmorClusterPolicy", "", "p")
+SHOP: Final[PolicyKey] = ("KubeArmorPolicy", "shop", "p")
+PAY: Final[PolicyKey] = ("KubeArmorPolicy", "pay", "p")
+KEYS: Final = {"cluster": CLUSTER, "shop": SHOP, "pay": PAY}
+ALL: Final = {CLUSTER: True, SHOP: True, PAY: False}
+
+
+def told(story: str) -> tuple[list[NamesakeLine], list[int]]:
+    """`+shop ~cluster -pay !`: added, modified, deleted, the Pod was evaluated."""
+    actions: dict[str, Action] = {"+": "added", "~": "modified", "-": "deleted"}
+    lines, evaluated = [], []
+    for position, word in enumerate(story.split()):
+        if word == "!":
+            evaluated.append(position)
+        else:
+            key = KEYS[word[1:]]
+            lines.append(NamesakeLine(position=position, action=actions[word[0]], key=key))
+    return lines, evaluated
+
+
+@pytest.mark.parametrize(
+    ("story", "cluster", "shop"),
+    [
+        ("", "not-attached", "not-attached"),
+        ("+shop !", "not-attached", "attached"),
+        ("+shop +cluster !", "not-stored", "attached"),
+        ("! +shop +cluster", "not-stored", "attached"),
+        ("! +cluster +shop", "attached", "attached"),
+        ("! +pay +cluster", "attached", "not-attached"),
+        ("! +pay +cluster !", "not-stored", "not-attached"),
+        ("+cluster +shop !", "attached", "attached"),
+        ("+shop +cluster ! ~cluster", "attached", "removed"),
+        ("+shop +cluster ! -cluster", "not-attached", "removed"),
+        ("+shop +cluster ! -cluster +shop", "not-attached", "attached"),
+        ("+shop +cluster ! -cluster ~shop", "not-attached", "attached"),
+        ("+shop +cluster ! -cluster ~shop !", "not-attached", "removed"),
+        ("+shop +cluster ! -shop", "not-stored", "not-attached"),
+        ("+shop +cluster -shop +cluster !", "attached", "not-attached"),
+        ("+shop ! -shop", "not-attached", "not-attached"),
+        ("! ~shop", "not-attached", "attached"),
+        ("! ~shop !", "not-attached", "not-attached"),
+    ],
+)
+def test_what_a_namesake_does_to_a_policy(story: str, cluster: str, shop: str) -> None:
+    lines, evaluated = told(story)
+    found = [attachment(k, lines, selects=ALL, evaluated=evaluated) for k in (CLUSTER, SHOP)]
+    assert found == [cluster, shop]
+
+
+def test_a_policy_that_does_not_select_the_container_has_lost_nothing() -> None:
+    lines, evaluated = told("+shop +cluster ! -cluster")
+    selects = {CLUSTER: True, SHOP: False}
+    assert attachment(SHOP, lines, selects=selects, evaluated=evaluated) == "not-attached"
+
+
+actions = st.sampled_from(("added", "modified", "deleted"))
+
+
+@given(
+    behaviour=st.sampled_from(DESCRIBED),
+    events=st.lists(st.one_of(st.none(), st.tuples(actions, st.sampled_from([*KEYS.values()])))),
+    labels=st.dictionaries(st.just("app"), st.just("web")),
+    named=st.booleans(),
+)
+def test_the_short_answer_is_that_of_the_whole_model(
+    behaviour: Behaviour,
+    events: list[tuple[Action, PolicyKey] | None],
+    labels: dict[str, str],
+    *,
+    named: bool,
+) -> None:
+    operator = "In" if named else "NotIn"
+    expression = {"key": "namespace", "operator": operator, "values": ["shop"]}
+    specs: dict[PolicyKey, dict[str, Any]] = {
+        SHOP: {"selector": {"matchLabels": {"app": "web"}}},
+        PAY: {},
+        CLUSTER: {"selector": {"matchExpressions": [expression]}},
+    }
+    selects = {SHOP: bool(labels), PAY: False, CLUSTER: named}
+    believed = Believed(behaviour, namespaces=("shop", "pay"))
+    lines, evaluated = [], []
+    pod = PodEvent(
+        action="modified", namespace="shop", name="x", labels=labels, containers={"app": "1"}
+    )
+    for position, event in enumerate(events):
+        if event is None:
+            evaluated.append(position)
+            believed.take(pod)
+            continue
+        action, key = event
+        lines.append(NamesakeLine(position=position, action=action, key=key))
+        kind, namespace, name = key
+        believed.take(
+            PolicyEvent(action=action, kind=kind, namespace=namespace, name=name, spec=specs[key])
+        )
+    endpoint = believed.endpoint(namespace="shop", pod="x", container="app")
+    attached = endpoint.keys if endpoint else frozenset()
+    found = {
+        key
+        for key in KEYS.values()
+        if attachment(key, lines, selects=selects, evaluated=evaluated, behaviour=behaviour)
+        == "attached"
+    }
+    assert found == attached
+
+
+def test_the_newest_release_is_meant_where_none_is_named() -> None:
+    lines, evaluated = told("+shop +cluster !")
+    assert attachment(CLUSTER, lines, selects=ALL, evaluated=evaluated) == attachment(
+        CLUSTER, lines, selects=ALL, evaluated=evaluated, behaviour=NEWEST
+    )

@@ -1,0 +1,220 @@
+"""What follows from the release of a node's daemon: the table of switches, and verdicts by it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pytest
+from msgspec import structs
+
+from monitor.core.semantics import DESCRIBED, NEWEST, behaviour
+from tests.core.stories import BLOCK_YUM, PodOf, PolicyOf, Story, covered, ready
+
+FIRST: Final[Mapping[str, Any]] = {
+    "leaks_namespaced": True,
+    "overmatches": True,
+    "refreshes_namespaces": False,
+    "reads_label_expressions": False,
+    "revisits_endpoints": False,
+    "relists_modified_pods": False,
+    "host_names": "own-pattern",
+    "filters_untracked": False,
+    "untracked_in_map": False,
+    "network_policies": False,
+    "network_pod_selector": False,
+}
+CHANGES: Final[tuple[tuple[str, str, Mapping[str, Any]], ...]] = (
+    ("v1.4.0", "v1.4.1", {"leaks_namespaced": False}),
+    ("v1.4.1", "v1.4.2", {"filters_untracked": True}),
+    (
+        "v1.5.6",
+        "v1.5.7",
+        {"overmatches": False, "reads_label_expressions": True, "revisits_endpoints": True},
+    ),
+    ("v1.5.7", "v1.6.0", {"refreshes_namespaces": True}),
+    ("v1.6.6", "v1.6.7", {"untracked_in_map": True}),
+    ("v1.6.12", "v1.6.13", {"relists_modified_pods": True}),
+    ("v1.6.13", "v1.6.14", {"host_names": "pattern", "network_policies": True}),
+    ("v1.7.3", "v1.7.4", {"host_names": "list", "network_pod_selector": True}),
+)
+
+
+def switches(release: str) -> dict[str, Any]:
+    known = behaviour(release)
+    assert known is not None
+    return structs.asdict(known)
+
+
+def test_the_first_described_release_has_all_defects() -> None:
+    assert switches("v1.4.0") == FIRST
+
+
+@pytest.mark.parametrize(("last", "since", "change"), CHANGES)
+def test_a_release_changes_only_what_the_table_says(
+    last: str, since: str, change: Mapping[str, Any]
+) -> None:
+    before = switches(last)
+    assert switches(since) == {**before, **change}
+    assert all(before[name] != value for name, value in change.items())
+
+
+@pytest.mark.parametrize(("release", "alike"), [("v1.5.6", "v1.4.2"), ("v1.7.3", "v1.6.14")])
+def test_between_two_changes_releases_behave_alike(release: str, alike: str) -> None:
+    assert behaviour(release) is behaviour(alike)
+
+
+@pytest.mark.parametrize("release", ["v1.7.4", "1.7.4", "v1.7.4-rc1", "v1.7.5-rc1", "v2.0.0"])
+def test_what_is_newer_than_the_table_behaves_as_the_newest(release: str) -> None:
+    assert behaviour(release) is NEWEST
+
+
+@pytest.mark.parametrize("release", [None, "", "latest", "v1.3.9", "v1.4", "0.9.0", "sha256:ab"])
+def test_what_is_older_or_no_version_is_not_described(release: str | None) -> None:
+    assert behaviour(release) is None
+
+
+def test_every_behaviour_is_described_once() -> None:
+    assert len(set(map(structs.astuple, DESCRIBED))) == len(DESCRIBED) == len(CHANGES) + 1
+
+
+# --- verdicts -----------------------------------------------------------------------------------
+
+
+def in_young_namespace(release: str) -> tuple[Story, PodOf]:
+    story = ready(release=release)
+    story.learn(story.cluster_policy())
+    story.wait(5)
+    story.namespace("fresh")
+    story.configure_namespaces("fresh")
+    return story, covered(story, namespace="fresh")
+
+
+@pytest.mark.parametrize(
+    ("release", "verdict"),
+    [
+        ("v1.4.0", "covered applied"),
+        ("v1.5.6", "covered applied"),
+        ("v1.5.7", "gap namespace-newer-than-policy"),
+        ("v1.6.0", "covered applied"),
+        ("v1.7.4", "covered applied"),
+    ],
+)
+def test_only_v1_5_7_misses_a_namespace_newer_than_the_policy(release: str, verdict: str) -> None:
+    story, pod = in_young_namespace(release)
+    story.wait(30)
+    assert story.verdict(pod) == verdict
+
+
+@pytest.mark.parametrize(
+    ("release", "verdict"),
+    [
+        ("v1.5.7", "gap version-skew"),
+        ("v1.6.13", "gap version-skew"),
+        ("v1.7.3", "gap version-skew"),
+        ("v1.7.4", "covered applied"),
+        ("v1.3.0", "unknown release-unknown"),
+    ],
+)
+def test_a_list_of_host_names_counts_from_v1_7_4(release: str, verdict: str) -> None:
+    story = ready(release=release)
+    labels = {"kubernetes.io/hostname": "n1,n2"}
+    story.learn(story.policy(labels=labels))
+    pod = covered(story, labels={"kubernetes.io/hostname": "n1"})
+    story.wait(30)
+    assert story.verdict(pod) == verdict
+
+
+def test_one_policy_that_a_release_misses_says_nothing_about_another() -> None:
+    story = ready(release="v1.6.4")
+    listed = story.policy("listed", labels={"kubernetes.io/hostname": "n1,n2"})
+    plain = story.policy("plain", labels={"kubernetes.io/hostname": "n1"}, rules=BLOCK_YUM)
+    story.learn(listed, plain)
+    pod = covered(story, labels={"kubernetes.io/hostname": "n1"})
+    story.wait(30)
+    assert story.verdict(pod, listed) == "gap version-skew"
+    assert story.verdict(pod, plain) == "covered applied"
+
+
+def widened(release: str) -> tuple[Story, PodOf, PolicyOf]:
+    """A namespaced policy whose selector is edited so that it takes a container that runs."""
+    story = ready(release=release)
+    policy = story.policy(labels={"app": "db"})
+    story.learn(policy)
+    pod = story.pod(labels={"app": "web"})
+    story.register(pod)
+    story.see(pod)
+    story.strip(pod)
+    story.wait(5)
+    policy.spec = {**policy.spec, "selector": {"matchLabels": {"app": "web"}}}
+    story.edit(policy)
+    story.learn(policy, action="modified")
+    story.push(pod)
+    story.wait(30)
+    return story, pod, policy
+
+
+@pytest.mark.parametrize(
+    ("release", "verdict"),
+    [("v1.5.6", "unknown no-evidence-source"), ("v1.5.7", "covered applied")],
+)
+def test_before_v1_5_7_an_edit_that_widens_a_selector_is_not_taken_for_protection(
+    release: str, verdict: str
+) -> None:
+    story, pod, _ = widened(release)
+    assert story.verdict(pod) == verdict
+
+
+def test_before_v1_5_7_a_container_that_starts_after_the_edit_is_covered() -> None:
+    story, _, policy = widened("v1.5.6")
+    pod = covered(story, name="later", labels={"app": "web"})
+    story.wait(30)
+    assert story.verdict(pod, policy) == "covered applied"
+
+
+def test_before_v1_5_7_an_edit_of_rules_reaches_what_was_selected() -> None:
+    story = ready(release="v1.5.6")
+    policy = story.policy(labels={"app": "web"})
+    story.learn(policy)
+    pod = covered(story, labels={"app": "web"})
+    story.wait(5)
+    story.edit(policy)
+    story.learn(policy, action="modified")
+    story.push(pod)
+    story.wait(30)
+    assert story.verdict(pod) == "covered applied"
+
+
+def test_before_v1_5_7_a_daemon_that_starts_after_the_edit_attaches_it() -> None:
+    story, pod, policy = widened("v1.5.6")
+    story.replace()
+    story.wait(1)
+    story.boot()
+    story.register(pod)
+    story.see(pod, action="added")
+    story.push(pod)
+    story.wait(30)
+    assert story.verdict(pod, policy) == "covered applied"
+
+
+@pytest.mark.parametrize(
+    ("release", "verdict"),
+    [("v1.4.1", "covered applied"), ("v1.4.2", "exempt untracked-namespace")],
+)
+def test_untracked_namespaces_are_enforced_before_v1_4_2(release: str, verdict: str) -> None:
+    story = ready(release=release)
+    story.learn(story.cluster_policy())
+    pod = covered(story, namespace="kubearmor")
+    story.wait(30)
+    assert story.verdict(pod) == verdict
+
+
+@pytest.mark.parametrize(
+    ("release", "verdict"),
+    [("v1.6.6", "covered applied"), ("v1.6.7", "exempt untracked-namespace")],
+)
+def test_the_config_map_says_what_is_untracked_from_v1_6_7(release: str, verdict: str) -> None:
+    story = ready(release=release)
+    story.configure(untrackedNs="shop")
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    story.wait(30)
+    assert story.verdict(pod) == verdict
