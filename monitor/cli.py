@@ -23,6 +23,8 @@ COMMANDS = {
     "run": "watch a cluster and publish what is found: the service",
     "check": "look at a cluster once and print which containers are not protected",
     "explain": "say all that is known of one Pod's containers, and what to do",
+    "wait": "wait until every container of a workload is protected: a gate for pipelines",
+    "doctor": "say what is wrong, or could go wrong, with KubeArmor on a cluster",
     "demo": "play a bundled recording through the whole pipeline, with the board",
     "replay": "judge a recorded trace",
     "record": "record what a cluster and KubeArmor show, as a trace",
@@ -34,6 +36,7 @@ exit codes: 0 fine, 1 findings, 2 usage or configuration, 3 could not finish
 examples:
   kubearmor-monitor demo
   kubearmor-monitor check --context staging
+  kubearmor-monitor doctor --context staging
   kubearmor-monitor run --config monitor.yaml
 """
 

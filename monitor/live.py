@@ -122,7 +122,9 @@ class LiveSources:
 
     def _relay(self, intake: Intake) -> Source:
         kubearmor = self._configuration.kubearmor
-        peer = Peer(address=kubearmor.relay, tls=_tls(kubearmor, server_name=kubearmor.server_name))
+        peer = Peer(
+            address=kubearmor.relay, tls=feed_tls(kubearmor, server_name=kubearmor.server_name)
+        )
         return FeedSource(
             peer, intake=intake, clock=self._clock, random=self._random, tap=self._tap
         )
@@ -130,7 +132,7 @@ class LiveSources:
     def _daemons(self, intake: Intake) -> Source:
         beside = self._configuration.cluster.scope == "node"
         feeds = DaemonFeeds(intake=intake, clock=self._clock, random=self._random, tap=self._tap)
-        tls = _tls(self._configuration.kubearmor, server_name=None)
+        tls = feed_tls(self._configuration.kubearmor, server_name=None)
 
         def follow(daemons: frozenset[Daemon]) -> None:
             hosts = {
@@ -161,7 +163,8 @@ def _target(daemon: Daemon) -> DaemonTarget:
     )
 
 
-def _tls(kubearmor: config.KubeArmor, *, server_name: str | None) -> FeedTLS | None:
+def feed_tls(kubearmor: config.KubeArmor, *, server_name: str | None) -> FeedTLS | None:
+    """Return how the feeds are read; None without TLS."""
     if not kubearmor.tls:
         return None
     return FeedTLS(

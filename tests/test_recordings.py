@@ -22,7 +22,7 @@ def recording(name: str) -> Recording:
 
 
 def test_there_are_recordings() -> None:
-    assert len(FOLDERS) >= 11
+    assert len(FOLDERS) >= 13
 
 
 @pytest.mark.parametrize("name", FOLDERS)

@@ -3,9 +3,11 @@
 import asyncio
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from msgspec import structs
 
@@ -16,6 +18,7 @@ from monitor.engine import Engine
 from monitor.errors import MonitorError, SourceError
 from monitor.live import LiveSources, api_server
 from monitor.retry import cancelled
+from monitor.sources.api_server import ApiServer
 from monitor.wire.events import Record
 
 QUIET_SECONDS = 2.0
@@ -70,15 +73,56 @@ class Activity:
         return asyncio.get_running_loop().time() - self.last >= self._quiet_after
 
 
-async def look_once(
-    configuration: config.Configuration, *, within: float, quiet_after: float = QUIET_SECONDS
-) -> Report:
-    """Read a cluster until nothing new comes and nothing is pending, or for `within` seconds.
+class Look:
+    """A cluster that is being read: its sources run into an engine that publishes nothing."""
 
-    Nothing new comes when nothing has come for `quiet_after` seconds.
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        server: ApiServer,
+        activity: Activity,
+        tasks: Sequence[asyncio.Task[None]],
+    ) -> None:
+        self.engine = engine
+        self.server = server
+        self.activity = activity
+        self._tasks = tasks
+
+    async def until(self, settled: Coroutine[Any, Any, None], *, within: float) -> bool:
+        """Wait for `settled` to return, or for `within` seconds; return whether it did."""
+        settling = asyncio.create_task(settled)
+        try:
+            await asyncio.wait(
+                {settling, *self._tasks}, timeout=within, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in (settling, *self._tasks):
+                if task.done():
+                    task.result()
+            return settling.done()
+        finally:
+            await cancelled(settling)
+
+    def require(self, *, within: float) -> None:
+        """Raise SourceError if the cluster could not be read, MonitorError if not be judged."""
+        if missing := self.engine.missing():
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+            raise SourceError(f"the cluster could not be read within {within:g} s: {reasons}")
+        if failed := self.engine.failed():
+            raise MonitorError(f"the judgement failed on {failed} observations; the log says where")
+
+
+@asynccontextmanager
+async def looking(
+    configuration: config.Configuration,
+    *,
+    observers: Sequence[Callable[[Observation], None]] = (),
+    required: Sequence[str] = (),
+    quiet_after: float = QUIET_SECONDS,
+) -> AsyncIterator[Look]:
+    """Read a cluster for as long as the context is open; `required` are sources needed besides.
 
     The relay is left out: a look is too short for alerts, and from outside it is out of reach.
-    Raises SourceError for a cluster that cannot be read.
     """
     kubearmor = structs.replace(configuration.kubearmor, relay="")
     configuration = structs.replace(configuration, kubearmor=kubearmor)
@@ -95,27 +139,29 @@ async def look_once(
             outbox=NoOutbox(),
             clock=clock,
             translation=lambda _: (),
-            observers=[live.observe, activity.observe],
-            required=live.required,
+            observers=[live.observe, activity.observe, *observers],
+            required=(*live.required, *required),
         )
         tasks = [asyncio.create_task(source.run()) for source in live.build(engine)]
         tasks.append(asyncio.create_task(engine.run()))
-        settling = asyncio.create_task(_settled(engine, activity))
         try:
-            await asyncio.wait(
-                {settling, *tasks}, timeout=within, return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in tasks:
-                if task.done():
-                    task.result()
+            yield Look(engine=engine, server=server, activity=activity, tasks=tasks)
         finally:
-            await cancelled(settling, *tasks)
-        if missing := engine.missing():
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
-            raise SourceError(f"the cluster could not be read within {within:g} s: {reasons}")
-        if failed := engine.failed():
-            raise MonitorError(f"the judgement failed on {failed} observations; the log says where")
-        return engine.report()
+            await cancelled(*tasks)
+
+
+async def look_once(
+    configuration: config.Configuration, *, within: float, quiet_after: float = QUIET_SECONDS
+) -> Report:
+    """Read a cluster until nothing new comes and nothing is pending, or for `within` seconds.
+
+    Nothing new comes when nothing has come for `quiet_after` seconds. Raises SourceError for a
+    cluster that cannot be read.
+    """
+    async with looking(configuration, quiet_after=quiet_after) as look:
+        await look.until(_settled(look.engine, look.activity), within=within)
+        look.require(within=within)
+        return look.engine.report()
 
 
 async def _settled(engine: Engine, activity: Activity) -> None:

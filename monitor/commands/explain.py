@@ -4,16 +4,14 @@ import asyncio
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
+from monitor.commands.running import read
 from monitor.commands.text import explain
 from monitor.commands.timeline import open_timeline
-from monitor.errors import SourceError
 from monitor.wire import report as wire_report
 
 EXAMPLES = """\
@@ -25,7 +23,6 @@ examples:
 Asks a running monitor (--url), a trace, or, without either, the cluster of the kubeconfig. Exit
 code 1: a container is not protected (gap or lost), or there is no such container.
 """
-ANSWER_SECONDS = 10.0
 PAGE = 500
 
 
@@ -86,31 +83,11 @@ def _report(options: Namespace) -> Mapping[str, Any]:
 
 def _of_monitor(url: str, names: tuple[str, ...]) -> Mapping[str, Any]:
     """Return the parts of a running monitor's report that concern the Pod."""
-    explanation = _read(url, f"explain/{names[0]}/{names[1]}") or {"containers": []}
-    gaps = _read(url, f"gaps?namespace={names[0]}&limit={PAGE}") or {"items": []}
-    incidents = _read(url, f"incidents?limit={PAGE}") or {"items": []}
+    explanation = read(url, f"explain/{names[0]}/{names[1]}") or {"containers": []}
+    gaps = read(url, f"gaps?namespace={names[0]}&limit={PAGE}") or {"items": []}
+    incidents = read(url, f"incidents?limit={PAGE}") or {"items": []}
     return {
         "containers": explanation["containers"],
         "gaps": gaps["items"],
         "incidents": incidents["items"],
     }
-
-
-def _read(url: str, path: str) -> Mapping[str, Any] | None:
-    """Return a JSON answer; None where there is no such thing."""
-    parts = urlsplit(url if "//" in url else f"//{url}")
-    connection = HTTPConnection(parts.hostname or "", parts.port or 80, timeout=ANSWER_SECONDS)
-    try:
-        connection.request("GET", f"{parts.path.rstrip('/')}/api/v1/{path}")
-        answer = connection.getresponse()
-        body = answer.read()
-    except (OSError, HTTPException) as error:
-        raise SourceError(f"the monitor at {url} cannot be read: {error}") from error
-    finally:
-        connection.close()
-    if answer.status == 404:
-        return None
-    if answer.status != 200:
-        raise SourceError(f"the monitor at {url} answered {answer.status}")
-    document: Mapping[str, Any] = orjson.loads(body)
-    return document

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from msgspec.structs import replace
 
+from monitor.core.collision import ALONE, Namesakes
 from monitor.core.containers import NEVER, ContainerRecord, Uncovered
 from monitor.core.deadlines import Deadlines
 from monitor.core.evidence import PolicyKey
@@ -290,16 +291,20 @@ class Bench:
             and (view.phase != "ready" or key in incarnation.policies)
         )
 
-    def _namesakes(
-        self, container: ContainerRecord, policy: PolicyState
-    ) -> tuple[PolicyState, ...]:
-        """The other expected policies of that name: an alert cannot tell them apart."""
+    def _namesakes(self, container: ContainerRecord, policy: PolicyState) -> Namesakes:
+        """Those that share its name: a daemon confuses them, an alert does not tell them apart."""
         if policy.name not in self._world.ambiguous_names():
-            return ()
-        return tuple(
-            self._world.policies[key]
-            for key in container.expected.keys
-            if key[2] == policy.name and key != policy.key
+            return ALONE
+        return Namesakes(
+            others=tuple(
+                self._world.policies[key]
+                for key in container.expected.keys
+                if key[2] == policy.name and key != policy.key
+            ),
+            selects={
+                other.key: self._world.selects(other, container)
+                for other in self._world.named(policy.name)
+            },
         )
 
     def judge_whole(

@@ -23,6 +23,7 @@ from monitor.core.kubernetes import (
 )
 from monitor.core.model import Interval, Verdict
 from monitor.core.selector import identities
+from monitor.core.workloads import workload_of
 
 if TYPE_CHECKING:
     from monitor.core.effects import Effects
@@ -69,6 +70,7 @@ class PodState:
         "statuses",
         "uid",
         "version",
+        "workload",
     )
 
     def __init__(self, pod: Pod, *, labels: Labels, at: float) -> None:
@@ -78,6 +80,7 @@ class PodState:
         self.key = (intern(metadata.namespace), intern(metadata.name))
         self.created = second_of(metadata.creation_timestamp)
         self.beyond_reach = _beyond_reach(pod)
+        self.workload = intern(workload_of(pod))
         self.containers: tuple[ContainerRecord, ...] = ()
         self.deleting_since: float | None = None
         self.take(pod, labels=labels, at=at)

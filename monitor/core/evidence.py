@@ -17,11 +17,12 @@ from sys import intern
 from typing import ClassVar, Final
 
 from monitor.core import facts
-from monitor.core.facts import Fact
+from monitor.core.facts import Fact, ObjectAction
 from monitor.core.model import DaemonLine, Interval
 
 PolicyKey = tuple[str, str, str]  # kind, namespace, name
 POD_LINES_KEPT: Final = 8
+LINES_OF_A_NAME_KEPT: Final = 256
 SHORT_ID: Final = 12
 AT_ONCE: Final = 1_000_000_000
 
@@ -45,6 +46,7 @@ class ContainerEvidence:
         "deleted",
         "failed",
         "failed_step",
+        "first_write",
         "latest_write",
         "previous_write",
         "raced_from",
@@ -59,6 +61,7 @@ class ContainerEvidence:
         self.registered = 0
         self.removed = 0
         self.zero_namespaces = False
+        self.first_write = 0
         self.latest_write = 0
         self.previous_write = 0
         self.write_at = 0.0
@@ -113,6 +116,7 @@ class Incarnation:
         self.container_source: str | None = None
         self.settings: dict[str, str] = {}
         self.policies: dict[PolicyKey, list[LearnedLine]] = {}
+        self.names: dict[str, list[tuple[int, ObjectAction, PolicyKey]]] = {}
         self.rejected: dict[PolicyKey, int] = {}
         self.namespaces: dict[str, int] = {}
         self.pods: dict[tuple[str, str], array[int]] = {}
@@ -199,6 +203,7 @@ class Incarnation:
     def _updating(self, fact: facts.RulesUpdating, position: int, at: float) -> str:
         evidence = self._evidence(fact.container_id)
         self._note_race(evidence)
+        evidence.first_write = evidence.first_write or position
         evidence.previous_write = evidence.latest_write
         evidence.latest_write = position
         evidence.write_at = at
@@ -232,6 +237,9 @@ class Incarnation:
         if fact.action == "added":
             lines.clear()
         lines.append(LearnedLine(position=position, action=fact.action, at=at))
+        of_name = self.names.setdefault(fact.name, [])
+        of_name.append((position, fact.action, key))
+        del of_name[:-LINES_OF_A_NAME_KEPT]
         if fact.action != "modified":
             self.rejected.pop(key, None)
         self.knowledge += 1

@@ -17,11 +17,13 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from monitor.core.collision import Namesakes, outcome, removed_at
 from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.evidence import ContainerEvidence, Incarnation, PolicyKey
 from monitor.core.instants import later
 from monitor.core.kubernetes import POLICY_KINDS
 from monitor.core.model import Grade, Interval
+from monitor.core.namesakes import Attachment
 from monitor.core.nodes import NodeState, Phase
 from monitor.core.policies import SLACK, Learned, PolicyState
 from monitor.core.prediction import (
@@ -99,7 +101,7 @@ def judge(
     view: NodeView,
     *,
     surroundings: Surroundings,
-    namesakes: tuple[PolicyState, ...],
+    namesakes: Namesakes,
     limits: Limits,
     now: float,
 ) -> Judged:
@@ -125,7 +127,7 @@ class _Pair:
         policy: PolicyState,
         view: NodeView,
         surroundings: Surroundings,
-        namesakes: tuple[PolicyState, ...],
+        namesakes: Namesakes,
         limits: Limits,
         now: float,
     ) -> None:
@@ -207,6 +209,9 @@ class _Pair:
         learned = self.policy.learned(incarnation, self.view.node.clock)
         if self._is_rejected(incarnation):
             return self._gap("policy-rejected", predicted=False)
+        collided = self._collision(incarnation)
+        if collided is not None:
+            return collided
         predicted = self._predicted(incarnation, learned)
         if predicted is False:
             return self._gap(self._unpredicted(), predicted=False)
@@ -226,6 +231,34 @@ class _Pair:
         by_policy = incarnation.basis(evidence, self.container.pod.key) == evidence.latest_write
         return not (by_policy and last.position < evidence.latest_write)
 
+    def _outcome(self, incarnation: Incarnation) -> Attachment | None:
+        """What became of the policy among those that share its name."""
+        return outcome(
+            self.container,
+            self.policy,
+            incarnation,
+            namesakes=self.namesakes,
+            behaviour=self._behaviour(incarnation),
+        )
+
+    def _collision(self, incarnation: Incarnation) -> Judged | None:
+        """The verdict where a policy of the same name is in the way of this one."""
+        if self.policy.name not in self.surroundings.ambiguous:
+            return None
+        found = self._outcome(incarnation)
+        if found == "not-stored":
+            return self._gap("name-collision", predicted=False)
+        if found != "removed":
+            return None
+        position = removed_at(self.policy, incarnation)
+        return Judged(
+            "lost",
+            cause="policy-removed-by-collision",
+            since=self._instant(position),
+            predicted=False,
+            opening=f"collision:{position}",
+        )
+
     def _read(self, incarnation: Incarnation, learned: Learned | None) -> Reading:
         return read(self.container, self.policy, incarnation, learned, clock=self.view.node.clock)
 
@@ -236,7 +269,7 @@ class _Pair:
 
     def _predicted(self, incarnation: Incarnation, learned: Learned | None) -> bool | None:
         if self.policy.name in self.surroundings.ambiguous:
-            return None
+            return True if self._outcome(incarnation) == "attached" else None
         known = self._behaviour(incarnation)
         if depends_on_labels(self.policy, known):
             return predict_for(
@@ -333,7 +366,7 @@ class _Pair:
         proof = effects.latest_proof(self.policy.name, rules)
         if proof is None or not self._belongs(proof, incarnation):
             return None
-        for namesake in self.namesakes:
+        for namesake in self.namesakes.others:
             if effects.latest_proof(namesake.name, namesake.rules) is not None:
                 return None
         if self._fell_with_a_namesake(proof):

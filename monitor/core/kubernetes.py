@@ -137,6 +137,7 @@ class NodeSystem(Struct, frozen=True, gc=False, rename="camel"):
     kubelet_version: str = ""
     container_runtime_version: str = ""
     os_image: str = ""
+    architecture: str = ""
 
 
 class NodeStatus(Struct, frozen=True, rename="camel"):
@@ -144,8 +145,19 @@ class NodeStatus(Struct, frozen=True, rename="camel"):
     node_info: NodeSystem | None = None
 
 
+class Taint(Struct, frozen=True, gc=False):
+    key: str = ""
+    value: str = ""
+    effect: str = ""
+
+
+class NodeSpec(Struct, frozen=True):
+    taints: list[Taint] | None = None
+
+
 class Node(Struct, frozen=True):
     metadata: Metadata
+    spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 
 
@@ -156,8 +168,31 @@ class DaemonSetStatus(Struct, frozen=True, gc=False, rename="camel"):
     observed_generation: int = 0
 
 
+class Toleration(Struct, frozen=True, gc=False):
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+
+class DaemonPlacement(Struct, frozen=True, rename="camel"):
+    """What a DaemonSet's Pod template says of the nodes it wants."""
+
+    node_selector: dict[str, str] | None = None
+    tolerations: list[Toleration] | None = None
+
+
+class DaemonTemplate(Struct, frozen=True):
+    spec: DaemonPlacement = DaemonPlacement()
+
+
+class DaemonSetSpec(Struct, frozen=True):
+    template: DaemonTemplate = DaemonTemplate()
+
+
 class DaemonSet(Struct, frozen=True):
     metadata: Metadata
+    spec: DaemonSetSpec = DaemonSetSpec()
     status: DaemonSetStatus = DaemonSetStatus()
 
 

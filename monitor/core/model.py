@@ -151,6 +151,8 @@ class PairState(Struct, frozen=True, rename="camel"):
 
 
 class ContainerCoverage(Struct, frozen=True, rename="camel"):
+    """A container as it stands; `workload` is `Kind/name` of what made its Pod, or of the Pod."""
+
     node: str
     namespace: str
     pod: str
@@ -162,6 +164,7 @@ class ContainerCoverage(Struct, frozen=True, rename="camel"):
     cause: str | None
     policies: tuple[PairState, ...]
     exposure_seconds: Interval
+    workload: str = ""
 
 
 class PolicySetState(Struct, frozen=True, rename="camel"):

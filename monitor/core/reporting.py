@@ -87,6 +87,7 @@ class Reporter:
             cause=container.cause,
             policies=tuple(sorted(pairs, key=lambda p: (p.kind, p.namespace, p.name))),
             exposure_seconds=exposure_of(container, at=at),
+            workload=container.pod.workload,
         )
 
     def _excess(self, container: ContainerRecord) -> Iterator[PairState]:

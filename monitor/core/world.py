@@ -276,6 +276,12 @@ class World:
             self._ambiguous = frozenset(name for name, kinds in names.items() if both <= kinds)
         return self._ambiguous
 
+    def named(self, name: str) -> Iterator[PolicyState]:
+        """The policies of that name; a deleted one only where none took its place."""
+        for key, policy in (self.deleted_policies | self.policies).items():
+            if key[2] == name and key[0] in CONTAINER_KINDS:
+                yield policy
+
     # --- policies -------------------------------------------------------------------------------
 
     def _policy(

@@ -17,6 +17,7 @@ from monitor.sources.failures import Failure, refusal
 CONNECT_SECONDS = 10.0
 READ_BUFFER_BYTES = 256 * 1024
 REFUSAL_BYTES = 64 * 1024
+JSON = "application/json"
 
 NETWORK_ERRORS = (aiohttp.ClientError, OSError, SourceError)  # TimeoutError is an OSError
 
@@ -63,10 +64,35 @@ class ApiServer:
         self, path: str, *, query: Mapping[str, str], answer_within: float, accept: str
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask, and give the answer when its headers are there; raise one of `NETWORK_ERRORS`."""
+        async with self._answered(
+            path, query=query, answer_within=answer_within, accept=accept, body=None
+        ) as response:
+            yield response
+
+    @asynccontextmanager
+    async def review(
+        self, path: str, *, body: bytes, answer_within: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Put a question that the API takes as an object and keeps nothing of; raise likewise."""
+        async with self._answered(
+            path, query={}, answer_within=answer_within, accept=JSON, body=body
+        ) as response:
+            yield response
+
+    @asynccontextmanager
+    async def _answered(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        answer_within: float,
+        accept: str,
+        body: bytes | None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         answers: list[aiohttp.ClientResponse] = []
 
         async def ask() -> None:
-            answers.append(await self._ask(path, query, accept))
+            answers.append(await self._ask(path, query, accept, body))
 
         try:
             await within(self._clock, answer_within, ask())
@@ -102,13 +128,16 @@ class ApiServer:
         return refusal(response.status, retry_after=retry_after, body=body)
 
     async def _ask(
-        self, path: str, query: Mapping[str, str], accept: str
+        self, path: str, query: Mapping[str, str], accept: str, body: bytes | None
     ) -> aiohttp.ClientResponse:
         assert self._session is not None, "used outside its context"
-        return await self._session.get(
+        kind = {} if body is None else {"Content-Type": JSON}
+        return await self._session.request(
+            "GET" if body is None else "POST",
             self._credentials.server + path,
             params=query,
-            headers={"Accept": accept, **self._credentials.headers()},
+            data=body,
+            headers={"Accept": accept, **kind, **self._credentials.headers()},
             ssl=self._credentials.tls(),
             server_hostname=self._credentials.server_name,
             # A redirect would take the credentials elsewhere.

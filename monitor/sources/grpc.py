@@ -286,17 +286,22 @@ class FeedSource:
         tls = self._peer.tls
         if tls is None:
             return aio.insecure_channel(self._peer.address, options=OPTIONS)
-        options = OPTIONS
-        if tls.server_name:
-            options += (("grpc.ssl_target_name_override", tls.server_name),)
-        credentials = grpc.ssl_channel_credentials(
-            root_certificates=Path(tls.ca_file).read_bytes(),
-            private_key=Path(tls.key_file).read_bytes() if tls.key_file else None,
-            certificate_chain=(
-                Path(tls.certificate_file).read_bytes() if tls.certificate_file else None
-            ),
-        )
-        return aio.secure_channel(self._peer.address, credentials, options=options)
+        return secure(self._peer.address, tls)
+
+
+def secure(address: str, tls: FeedTLS) -> aio.Channel:
+    """Return a channel that speaks TLS; raise OSError where a file cannot be read."""
+    options = OPTIONS
+    if tls.server_name:
+        options += (("grpc.ssl_target_name_override", tls.server_name),)
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=Path(tls.ca_file).read_bytes(),
+        private_key=Path(tls.key_file).read_bytes() if tls.key_file else None,
+        certificate_chain=(
+            Path(tls.certificate_file).read_bytes() if tls.certificate_file else None
+        ),
+    )
+    return aio.secure_channel(address, credentials, options=options)
 
 
 def _reason(code: grpc.StatusCode | None) -> str:

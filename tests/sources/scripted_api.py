@@ -55,7 +55,7 @@ class ScriptedApi:
 
     async def __aenter__(self) -> Self:
         application = web.Application()
-        application.router.add_get("/{path:.*}", self._answer)
+        application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(
             application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
         )

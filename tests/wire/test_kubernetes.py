@@ -10,13 +10,23 @@ from hypothesis import strategies as st
 from monitor.core.kubernetes import (
     ConfigMap,
     ContainerSpec,
+    DaemonPlacement,
+    DaemonSet,
+    DaemonSetSpec,
+    DaemonTemplate,
     Metadata,
     Namespace,
+    Node,
+    NodeSpec,
+    NodeStatus,
+    NodeSystem,
     Pod,
     PodSpec,
     PodStatus,
     Policy,
     Resource,
+    Taint,
+    Toleration,
 )
 from monitor.core.model import Changed
 from monitor.wire.kubernetes import (
@@ -52,6 +62,26 @@ POD = Pod(
     spec=PodSpec(node_name="node-a", containers=[ContainerSpec(name="nginx", image="nginx:1")]),
     status=PodStatus(phase="Running"),
 )
+
+
+PLACED_NODE: dict[str, Any] = {
+    "metadata": {"uid": "n1", "name": "node-a"},
+    "spec": {"podCIDR": "10.0.0.0/24", "taints": [{"key": "gpu", "effect": "NoSchedule"}]},
+    "status": {"nodeInfo": {"architecture": "arm64", "kubeletVersion": "v1.34.4+k3s1"}},
+}
+PLACING_SET: dict[str, Any] = {
+    "metadata": {"uid": "d1", "name": "kubearmor"},
+    "spec": {
+        "selector": {"matchLabels": {"kubearmor-app": "kubearmor"}},
+        "template": {
+            "metadata": {"labels": {"kubearmor-app": "kubearmor"}},
+            "spec": {
+                "nodeSelector": {"kubearmor.io/enforcer": "bpf"},
+                "tolerations": [{"operator": "Exists"}, {"key": "gpu", "value": "a"}],
+            },
+        },
+    },
+}
 
 
 def line(kind: str, item: object) -> bytes:
@@ -263,4 +293,26 @@ def test_every_kind_of_policy_keeps_its_specification(resource: Resource) -> Non
 
     assert decoded == Changed(
         resource, "ADDED", Policy(Metadata(uid="p", generation=3), {"action": "Block"})
+    )
+
+
+def test_what_decides_where_daemons_come_is_kept() -> None:
+    node = Node(
+        metadata=Metadata(uid="n1", name="node-a"),
+        spec=NodeSpec(taints=[Taint(key="gpu", effect="NoSchedule")]),
+        status=NodeStatus(
+            node_info=NodeSystem(architecture="arm64", kubelet_version="v1.34.4+k3s1")
+        ),
+    )
+    placement = DaemonPlacement(
+        node_selector={"kubearmor.io/enforcer": "bpf"},
+        tolerations=[Toleration(operator="Exists"), Toleration(key="gpu", value="a")],
+    )
+    daemons = DaemonSet(
+        metadata=Metadata(uid="d1", name="kubearmor"),
+        spec=DaemonSetSpec(template=DaemonTemplate(spec=placement)),
+    )
+    assert decode_event("nodes", line("ADDED", PLACED_NODE)) == Changed("nodes", "ADDED", node)
+    assert decode_event("daemonsets", line("ADDED", PLACING_SET)) == Changed(
+        "daemonsets", "ADDED", daemons
     )

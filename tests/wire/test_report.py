@@ -38,6 +38,7 @@ CONTAINER = ContainerCoverage(
     cause="daemon-absent",
     policies=(PAIR,),
     exposure_seconds=(3.0, 4.0),
+    workload="Deployment/cart",
 )
 GAP = Gap(
     id="g",
@@ -108,6 +109,7 @@ def test_the_report_is_spelt_in_camel_case_with_times_in_utc() -> None:
                     }
                 ],
                 "exposureSeconds": [3.0, 4.0],
+                "workload": "Deployment/cart",
             }
         ],
         "nodes": [
