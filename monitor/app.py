@@ -73,6 +73,7 @@ def coverage(configuration: Configuration, *, started: float) -> Coverage:
         grace_limit=judgement.grace_limit,
         start_assumed=judgement.start_assumed,
         incident_hold=judgement.incident_hold,
+        rollout_limit=judgement.rollout_limit,
     )
     return Coverage(settings=settings, started=started)
 

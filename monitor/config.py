@@ -85,6 +85,8 @@ class Judgement(Struct, frozen=True):
     """How long a daemon whose output is unread is taken to need from start to initialised."""
     incident_hold: Seconds = 60.0
     """Within what time a closed incident is reopened under the same id."""
+    rollout_limit: Seconds = 120.0
+    """How long a roll-out of KubeArmor may leave a node without a daemon that is ready."""
 
 
 class Kafka(Struct, frozen=True):

@@ -36,6 +36,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from monitor.clock import Clock, SystemClock
+from monitor.core.joining import ROLLOUT
 from monitor.core.model import (
     Announcement,
     ContainerTiming,
@@ -363,12 +364,21 @@ def _coverage_families(statistics: Statistics) -> Iterator[Metric]:
     yield _labelled_gauge(
         "gaps_open", "Open gaps by cause.", ("cause",), causes | statistics.gaps_open
     )
+    yield _labelled_gauge(
+        "gaps_paging",
+        "Open gaps whose incident is to page a person, by cause.",
+        ("cause",),
+        causes | statistics.gaps_paging,
+    )
     yield _labelled_total("gaps_total", "Gaps opened by cause.", ("cause",), statistics.gaps_total)
     yield _total(
         "gaps_withdrawn_total", "Gaps that should not have opened.", statistics.gaps_withdrawn
     )
     yield _labelled_gauge(
-        "incidents_open", "Open incidents by cause.", ("cause",), causes | statistics.incidents_open
+        "incidents_open",
+        "Open incidents by cause.",
+        ("cause",),
+        causes | {ROLLOUT: 0} | statistics.incidents_open,
     )
     yield _labelled_gauge(
         "findings_open", "Open findings by code.", ("code",), statistics.findings_open

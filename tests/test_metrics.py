@@ -41,6 +41,7 @@ STATISTICS = Statistics(
     pending_ages=(0.2, 0.3, 40.0, 5000.0),
     containers=12,
     pairs=30,
+    gaps_paging={"daemon-down": 1},
 )
 OUTBOX = OutboxStatistics(records=7, bytes=4096, dropped=2, oldest_age_seconds=1.5)
 
@@ -146,11 +147,14 @@ async def test_copied_numbers_are_shown_as_they_were() -> None:
         "coverage_ratio": 0.75,
         "gaps_open{cause=daemon-down}": 1,
         "gaps_open{cause=unexplained}": 0,
+        "gaps_paging{cause=daemon-down}": 1,
+        "gaps_paging{cause=unexplained}": 0,
         "gaps_total{cause=daemon-down}": 3,
         "gaps_total{cause=unexplained}": 2,
         "gaps_withdrawn_total": 1,
         "incidents_open{cause=daemon-down}": 1,
         "incidents_open{cause=unexplained}": 0,
+        "incidents_open{cause=rollout}": 0,
         "findings_open{code=selector-mistake}": 2,
         "exposed_container_seconds_total": 99.5,
         "termination_exposure_seconds_total": 1.5,

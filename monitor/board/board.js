@@ -439,7 +439,7 @@ function reveal(id) {
 async function loadIncidents() {
   const { items } = await read("incidents", { limit: LONG_LIST });
   const open = items.filter(({ state }) => state === "open")
-    .sort((a, b) => b.containers - a.containers || instant(a.since[0]) - instant(b.since[0]));
+    .sort((a, b) => isOnlyTold(a) - isOnlyTold(b) || b.containers - a.containers || instant(a.since[0]) - instant(b.since[0]));
   byId("incidents-count").textContent = open.length || "";
   emptiness("incidents", open.length, "No incident is open.");
   show(byId("incident-list"), open, ({ id }) => id, incidentCard);
@@ -447,11 +447,14 @@ async function loadIncidents() {
 
 const toneOfCause = (code) => (code.startsWith("daemon-") || known.causes[code]?.verdicts?.[0] === "lost" ? "lost" : "gap");
 
+const isOnlyTold = (incident) => incident.severity === "info";
+const toneOfIncident = (incident) => (isOnlyTold(incident) ? "pending" : toneOfCause(incident.cause));
+
 function incidentCard(incident) {
   const cause = known.causes[incident.cause];
   return make(
     "article",
-    { class: "card", "data-tone": toneOfCause(incident.cause) },
+    { class: "card", "data-tone": toneOfIncident(incident) },
     make("header", {},
       make("h3", {}, titleOf(incident.cause)),
       make("span", { class: "when" }, "since ", since(incident.since, { age: false }), ", ",
@@ -460,7 +463,9 @@ function incidentCard(incident) {
       fact("Affects", containersOf(incident.containers)),
       fact("Where", placeOf(incident.scope)),
       incident.release ? fact("KubeArmor", incident.release) : null,
-      fact("Cause", make("code", {}, incident.cause))),
+      fact("Cause", make("code", {}, incident.cause)),
+      isOnlyTold(incident) ? fact("Pages", "nobody") : null,
+      isOnlyTold(incident) ? fact("So far", containersOf(incident.affected)) : null),
     make("div", { class: "advice" },
       make("div", {}, make("h4", {}, "What happened"),
         make("p", {}, ...prose(cause?.what ?? "This monitor has no text for this cause."))),
@@ -469,11 +474,14 @@ function incidentCard(incident) {
   );
 }
 
-// "node/NAME", "daemonset/NAME", "KIND/[NAMESPACE/]NAME", with "@RELEASE" where a release is to blame.
+// "node/NAME", "daemonset/NAME", "KIND/[NAMESPACE/]NAME", with "@RELEASE" where a release is to blame, or with the
+// generation of the template that is rolled out.
 function placeOf(scope) {
   const [, kind, rest] = /^([^/]*)\/([^]*)$/.exec(scope) ?? [null, "", String(scope)];
   const known = KINDS[kind];
-  return known ? `${known} ${rest.replace(/@[^@]*$/, "")}` : `${kind} ${rest}`.trim();
+  const [, name, version] = /^([^]*)@([^@]*)$/.exec(rest) ?? [null, rest, ""];
+  if (kind === "daemonset" && version) return `DaemonSet ${name}, template ${version}`;
+  return known ? `${known} ${name}` : `${kind} ${rest}`.trim();
 }
 
 function ageOf(interval) {
@@ -696,7 +704,7 @@ const TELL = {
     return [gap.state === "open" ? gap.verdict ?? "gap" : "covered",
       `${what[gap.state] ?? gap.state}: ${pathOf(gap)} (${titleOf(gap.cause)})`];
   },
-  incidents: (incident) => [incident.state === "open" ? toneOfCause(incident.cause) : "covered",
+  incidents: (incident) => [incident.state === "open" ? toneOfIncident(incident) : "covered",
     `Incident ${incident.state}: ${titleOf(incident.cause)}, ${containersOf(incident.containers)}`],
   findings: (finding) => ["unknown", `Finding: ${finding.code} on ${finding.subject}`],
   timing: (timing) => (timing.policy

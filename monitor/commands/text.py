@@ -74,8 +74,9 @@ def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _incident(incident: Document) -> str:
     cause = CAUSES.get(incident["cause"])
     size = f"{incident['containers']} containers, since {_since(incident)}"
+    kind = "INCIDENT" if incident["severity"] == "page" else "TO BE KNOWN"
     lines = [
-        f"INCIDENT {incident['cause']} ({incident['scope']}): {size}",
+        f"{kind} {incident['cause']} ({incident['scope']}): {size}",
         *([f"  what happened: {cause.what}"] if cause else []),
         f"  what to do: {incident['remedy']}",
     ]

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping
 
 from msgspec.structs import replace
 
-from monitor.core.causes import CAUSES
 from monitor.core.collision import ALONE, Namesakes
 from monitor.core.containers import NEVER, ContainerRecord, Uncovered
 from monitor.core.deadlines import Deadlines
@@ -18,6 +17,7 @@ from monitor.core.evidence import PolicyKey
 from monitor.core.exposure import Exposure, ended_windows, exposure_of, open_since
 from monitor.core.gaps import Exposed, Ledger
 from monitor.core.instants import difference
+from monitor.core.joining import Joining
 from monitor.core.judgement import (
     Limits,
     NodeView,
@@ -55,8 +55,10 @@ class Bench:
         deadlines: Deadlines,
         propagation: Propagation,
         views: Views,
+        joining: Joining,
         limits: Limits,
     ) -> None:
+        self._joining = joining
         self._propagation = propagation
         self._world = world
         self._ledger = ledger
@@ -410,7 +412,7 @@ class Bench:
     ) -> Iterator[Announcement]:
         healed = max((v.written for v in judged.values() if v.written is not None), default=None)
         exposed = [
-            self._exposed(container, view, key, verdict)
+            self._exposed(container, view, key, verdict, now=now)
             for key, verdict in judged.items()
             if verdict.verdict in {"gap", "lost"} or verdict.held
         ]
@@ -479,7 +481,13 @@ class Bench:
         )
 
     def _exposed(
-        self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
+        self,
+        container: ContainerRecord,
+        view: NodeView,
+        key: PolicyKey,
+        judged: Judged,
+        *,
+        now: float,
     ) -> Exposed:
         cause, verdict = judged.cause or "unexplained", judged.verdict
         policy = self._world.policies[key]
@@ -493,23 +501,11 @@ class Bench:
             cause=cause,
             since=judged.since or container.started,
             opening=judged.opening,
-            scope=self._scope(cause, policy, view),
-            release=view.release,
+            belonging=self._joining.belonging(
+                container, policy, view, cause=cause, opening=judged.opening, now=now
+            ),
             reasons=judged.reasons,
         )
-
-    @staticmethod
-    def _scope(cause: str, policy: PolicyState, view: NodeView) -> str:
-        """What gaps of one incident have in common."""
-        kind = CAUSES[cause].scope
-        name = f"{policy.namespace}/{policy.name}" if policy.namespace else policy.name
-        if kind == "node":
-            return f"node/{view.node.name}"
-        if kind == "daemonset":
-            return f"daemonset/{view.node.daemon_set() or 'kubearmor'}"
-        if kind == "release":
-            return f"{policy.kind}/{name}@{view.release or 'unknown'}"
-        return f"{policy.kind}/{name}"
 
     def _expose(
         self,
@@ -558,6 +554,7 @@ class Bench:
                 view,
                 pair.policy,
                 Judged("gap", cause="startup-window", since=pair.since, opening="start"),
+                now=now,
             )
             for pair in container.uncovered
             if pair.policy in self._world.policies

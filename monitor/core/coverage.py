@@ -18,6 +18,7 @@ from monitor.core.deadlines import Deadlines
 from monitor.core.effects import effect_of
 from monitor.core.evidence import SHORT_ID, Incarnation, PolicyKey
 from monitor.core.gaps import Ledger
+from monitor.core.joining import LIMIT_OF, Joining
 from monitor.core.judgement import Limits
 from monitor.core.model import (
     Alert,
@@ -53,6 +54,7 @@ class Settings(Struct, frozen=True):
     grace_limit: float = 120.0
     start_assumed: float = 60.0
     incident_hold: float = 60.0
+    rollout_limit: float = 120.0
 
 
 class Coverage:
@@ -79,6 +81,9 @@ class Coverage:
             deadlines=self._deadlines,
             propagation=self._propagation,
             views=views,
+            joining=Joining(
+                world=self._world, deadlines=self._deadlines, limit=settings.rollout_limit
+            ),
             limits=limits,
         )
         self._reporter = Reporter(
@@ -284,6 +289,8 @@ class Coverage:
             self._world.mark_all()
         elif subject in self._world.containers:
             self._world.dirty[subject] = None
+        elif subject.startswith(LIMIT_OF):
+            self._world.mark_node(self._world.node(subject.split("/")[1]))
         elif subject in self._world.nodes:
             self._world.mark_node(self._world.nodes[subject])
 

@@ -144,8 +144,8 @@ class Incarnation:
         ] = {}
 
     def end(self, instant: Interval) -> None:
-        """It is over; the earliest end that anything shows counts."""
-        if self.ended is None or instant[1] < self.ended[1]:
+        """It is over; the earliest end that anything shows counts, of equal ones the vaguer."""
+        if self.ended is None or instant[::-1] < self.ended[::-1]:
             self.ended = instant
 
     def forget(self) -> None:

@@ -1,8 +1,8 @@
-"""Gaps and incidents: what was announced, when it opened, how it ended.
+"""Gaps: what was announced, when it opened, how it ended, to which incident it belongs.
 
 A gap is one (container, opening); what opened it is the container's start, a policy's revision, the
 end of a daemon's incarnation, a removal of rules or a change of labels, so the same facts give the
-same id in any process. An incident joins the open gaps of one cause in one scope.
+same id in any process.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,9 +11,11 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from monitor.core.causes import CAUSES, rank
+from monitor.core.causes import rank
 from monitor.core.containers import ContainerRecord
 from monitor.core.identity import digest
+from monitor.core.incidents import Incidents, pages
+from monitor.core.joining import Belonging
 from monitor.core.model import Gap, Incident, Interval, PolicyReference, Reason
 
 CLOSED_KEPT: Final = 100_000
@@ -27,8 +29,7 @@ class Exposed(Struct, frozen=True, gc=False):
     cause: str
     since: Interval
     opening: str
-    scope: str
-    release: str | None
+    belonging: Belonging
     reasons: tuple[Reason, ...] = ()
 
 
@@ -52,12 +53,9 @@ class Ledger:
     def __init__(self, *, cluster: str, grace: float, hold: float) -> None:
         self._cluster = cluster
         self._grace = grace
-        self._hold = hold
         self._open: dict[str, dict[str, _OpenGap]] = {}
         self._ended: dict[str, Gap] = {}
-        self._incidents: dict[tuple[str, str], list[Incident]] = {}
-        self._members: dict[tuple[str, str], dict[str, str]] = {}
-        self._touched: set[tuple[str, str]] = set()
+        self._incidents = Incidents(cluster=cluster, hold=hold)
         self.total: dict[str, int] = {}
         self.withdrawn = 0
 
@@ -100,6 +98,8 @@ class Ledger:
         for pair in exposed:
             groups.setdefault(self.identity(container.id, pair.opening), []).append(pair)
         known = self._open.get(container.id)
+        if ended is not None:
+            self._incidents.forget(container.id)
         if not groups and not known:
             return []
         until = ended or healed or (now, now)
@@ -119,8 +119,10 @@ class Ledger:
         worst = min(
             pairs, key=lambda pair: (rank(pair.cause), pair.policy.name, pair.policy.namespace)
         )
-        key = (worst.cause, worst.scope)
-        incident = self._join(key, worst, gap=identity, container_id=container.id)
+        key = worst.belonging.key
+        incident = self._incidents.join(
+            worst.belonging, gap=identity, container_id=container.id, since=worst.since
+        )
         known = self._open.setdefault(container.id, {}).get(identity)
         gap = Gap(
             id=identity,
@@ -148,7 +150,7 @@ class Ledger:
             )
             return gap
         if known.incident != key:
-            self._leave(known.incident, identity)
+            self._incidents.leave(known.incident, identity)
         known.incident = key
         if known.gap == gap:
             return None
@@ -171,7 +173,7 @@ class Ledger:
         self._ended[identity] = ended
         if len(self._ended) > CLOSED_KEPT:
             self._ended.pop(next(iter(self._ended)))
-        self._leave(entry.incident, identity)
+        self._incidents.leave(entry.incident, identity)
         return ended
 
     def missed(
@@ -181,64 +183,9 @@ class Ledger:
         opened = self.update(container, pairs, healed=None, now=now)
         return [*opened, *self.update(container, (), healed=None, now=now, ended=until)]
 
-    # --- incidents ------------------------------------------------------------------------------
-
-    def _join(self, key: tuple[str, str], pair: Exposed, *, gap: str, container_id: str) -> str:
-        members = self._members.setdefault(key, {})
-        if gap not in members:
-            members[gap] = container_id
-            self._touched.add(key)
-        history = self._incidents.setdefault(key, [])
-        if not history:
-            history.append(self._new_incident(key, pair, number=1))
-        latest = history[-1]
-        if pair.since < latest.since and latest.state == "open":
-            history[-1] = latest = replace(latest, since=pair.since)
-            self._touched.add(key)
-        if latest.state == "closed":
-            ended = latest.until[1] if latest.until else 0.0
-            if pair.since[1] - ended > self._hold:
-                history.append(self._new_incident(key, pair, number=len(history) + 1))
-            else:
-                history[-1] = replace(latest, state="open", until=None)
-        return history[-1].id
-
-    def _new_incident(self, key: tuple[str, str], pair: Exposed, *, number: int) -> Incident:
-        cause, scope = key
-        return Incident(
-            id=digest("incident", self._cluster, cause, scope, str(number)),
-            state="open",
-            cause=cause,
-            scope=scope,
-            release=pair.release,
-            containers=0,
-            since=pair.since,
-            until=None,
-            remedy=CAUSES[cause].remedy_on(pair.release),
-        )
-
-    def _leave(self, key: tuple[str, str], gap: str) -> None:
-        self._members.get(key, {}).pop(gap, None)
-        self._touched.add(key)
-
     def settle(self, *, now: float) -> Iterator[Incident]:
         """Bring the incidents that were touched up to date; yield those that changed."""
-        touched, self._touched = self._touched, set()
-        for key in sorted(touched):
-            history = self._incidents[key]
-            before = history[-1]
-            members = self._members.get(key)
-            if members:
-                after = replace(
-                    before, state="open", until=None, containers=len(set(members.values()))
-                )
-            elif before.state == "open":
-                after = replace(before, state="closed", until=(now, now))
-            else:
-                continue
-            if after != before:
-                history[-1] = after
-                yield after
+        return self._incidents.settle(now=now)
 
     # --- what stands ----------------------------------------------------------------------------
 
@@ -253,17 +200,20 @@ class Ledger:
 
     def incidents(self) -> tuple[Incident, ...]:
         """All incidents, by start and id."""
-        every = [incident for history in self._incidents.values() for incident in history]
-        return tuple(sorted(every, key=lambda i: (i.since, i.id)))
+        return self._incidents.all()
 
-    def open_by_cause(self) -> tuple[dict[str, int], dict[str, int]]:
-        """How many gaps and how many incidents of each cause are open."""
+    def incidents_open(self) -> dict[str, int]:
+        """How many incidents of each cause are open."""
+        return self._incidents.open_by_cause()
+
+    def gaps_open(self) -> tuple[dict[str, int], dict[str, int]]:
+        """How many gaps of each cause are open; and how many of them belong to what pages."""
         gaps: dict[str, int] = {}
-        incidents: dict[str, int] = {}
+        paging: dict[str, int] = {}
         for entries in self._open.values():
             for entry in entries.values():
-                gaps[entry.gap.cause] = gaps.get(entry.gap.cause, 0) + 1
-        for history in self._incidents.values():
-            if history and history[-1].state == "open":
-                incidents[history[-1].cause] = incidents.get(history[-1].cause, 0) + 1
-        return gaps, incidents
+                cause = entry.gap.cause
+                gaps[cause] = gaps.get(cause, 0) + 1
+                if pages(entry.incident[0]):
+                    paging[cause] = paging.get(cause, 0) + 1
+        return gaps, paging

@@ -35,6 +35,7 @@ from monitor.core.prediction import (
 )
 from monitor.core.reading import Reading, read
 from monitor.core.reasons import Case, reasons, spelled
+from monitor.core.rollouts import Rollout, opening_of
 from monitor.core.semantics import Behaviour, behaviour
 from monitor.core.verdict import Judged
 
@@ -70,6 +71,7 @@ class NodeView(Struct, frozen=True):
     blind: dict[str, float]
     unsettled_since: float | None
     awaited: dict[PolicyKey, Judged]
+    rollouts: dict[str, Rollout | None]
 
 
 class Surroundings(Struct, frozen=True):
@@ -474,8 +476,7 @@ class _Pair:
             if self._was_covered_by(incarnation):
                 ending = self.view.node.ending(incarnation.identity)
                 assert ending is not None
-                opening = "daemon:{}:{}".format(*incarnation.identity)
-                return (*ending, opening)
+                return (*ending, opening_of(incarnation))
         return None
 
     def _was_covered_by(self, incarnation: Incarnation) -> bool:

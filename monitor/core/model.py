@@ -16,6 +16,7 @@ Verdict: TypeAlias = Literal[
     "pending", "covered", "gap", "lost", "exempt", "unsupported", "unknown", "excess", "unpoliced"
 ]
 Grade: TypeAlias = Literal["proven", "applied", "inferred"]
+Severity: TypeAlias = Literal["page", "info"]
 
 
 # --- observations ---------------------------------------------------------------------------
@@ -229,12 +230,20 @@ class Gap(Struct, frozen=True, rename="camel"):
 
 
 class Incident(Struct, frozen=True, rename="camel"):
+    """The gaps of one cause in one scope.
+
+    `severity`: whether it is to page a person, or is only to be known. `containers`: how many it
+    holds now; of a closed one, the most it held at once. `affected`: how many it ever held.
+    """
+
     id: str
     state: Literal["open", "closed"]
+    severity: Severity
     cause: str
     scope: str
     release: str | None
     containers: int
+    affected: int
     since: Interval
     until: Interval | None
     remedy: str
@@ -355,3 +364,4 @@ class Statistics(Struct, frozen=True):
     pending_ages: tuple[float, ...]
     containers: int
     pairs: int
+    gaps_paging: dict[str, int] = {}

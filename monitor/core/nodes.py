@@ -19,6 +19,8 @@ Phase: TypeAlias = Literal["ready", "starting", "down", "replaced", "absent"]
 
 DAEMON_LABEL: Final = ("kubearmor-app", "kubearmor")
 DAEMON_CONTAINER: Final = "kubearmor"
+REVISION_LABEL: Final = "controller-revision-hash"
+TEMPLATE_LABEL: Final = "pod-template-generation"
 AWAITED: Final = 5.0
 ENDED_READ: Final = 2
 OF_ITS_LIFE: Final = (facts.LifecycleReported, facts.PodSeen)
@@ -33,6 +35,7 @@ class DaemonPod:
         self.uid = pod.metadata.uid
         self.namespace = pod.metadata.namespace
         self.name = pod.metadata.name
+        self.daemon_set = _daemon_set(pod)
         self.created = second_of(pod.metadata.creation_timestamp) or ALWAYS
         self.pod = pod
         self.deleted_at: float | None = None
@@ -42,11 +45,29 @@ class DaemonPod:
         return self.pod.metadata.deletion_timestamp is not None or self.deleted_at is not None
 
     @property
+    def revision(self) -> str:
+        """The hash of the template that it was made of, empty if it does not say."""
+        return (self.pod.metadata.labels or {}).get(REVISION_LABEL, "")
+
+    @property
+    def template(self) -> str:
+        """Which of its DaemonSet's templates that was, counted by the API server."""
+        return (self.pod.metadata.labels or {}).get(TEMPLATE_LABEL, "")
+
+    @property
     def image_release(self) -> str | None:
         containers = self.pod.spec.containers or ()
         image = next((c.image for c in containers if c.name == DAEMON_CONTAINER), "")
         tag = image.rsplit("@", 1)[0].rpartition(":")[2] if ":" in image else ""
         return tag if parse(tag) else None
+
+
+def _daemon_set(pod: Pod) -> str | None:
+    """`namespace/name` of the DaemonSet that a Pod belongs to."""
+    for owner in pod.metadata.owner_references or ():
+        if owner.controller:
+            return f"{pod.metadata.namespace}/{owner.name}"
+    return None
 
 
 class NodeState:
@@ -64,7 +85,7 @@ class NodeState:
 
     # --- the daemon's Pods --------------------------------------------------------------------
 
-    def observe_daemon_pod(self, pod: Pod, *, at: float) -> None:
+    def observe_daemon_pod(self, pod: Pod, *, at: float) -> DaemonPod:
         """Take the state of a daemon Pod bound here: its status ends and begins incarnations."""
         known = self.daemon_pods.get(pod.metadata.uid)
         if known is None:
@@ -76,6 +97,7 @@ class NodeState:
             self._observe_status(
                 known, status.restart_count, status.state, status.last_state, at=at
             )
+        return known
 
     def _observe_status(
         self, pod: DaemonPod, restart: int, state: object, last: object, *, at: float
@@ -185,6 +207,16 @@ class NodeState:
         )
         return younger or (pod is not None and pod.deleting)
 
+    def successor(self, pod: DaemonPod) -> DaemonPod | None:
+        """The daemon Pod that was created here next after that one."""
+        younger = [other for other in self.daemon_pods.values() if other.created > pod.created]
+        return min(younger, key=lambda other: other.created, default=None)
+
+    def ran_again(self, incarnation: Incarnation) -> bool:
+        """Whether the same Pod's daemon has been started once more since."""
+        uid, restart = incarnation.identity
+        return any(one == uid and other > restart for one, other in self.incarnations)
+
     def past(self) -> list[Incarnation]:
         """The incarnations that ended, the latest first."""
         ended = [i for i in self.incarnations.values() if i.ended is not None]
@@ -218,11 +250,8 @@ class NodeState:
 
     def daemon_set(self) -> str | None:
         """The DaemonSet that the daemon's Pods here belong to."""
-        for pod in self.daemon_pods.values():
-            for owner in pod.pod.metadata.owner_references or ():
-                if owner.controller:
-                    return f"{pod.namespace}/{owner.name}"
-        return None
+        sets = (pod.daemon_set for pod in self.daemon_pods.values())
+        return next((name for name in sets if name is not None), None)
 
     def awaited_until(self, incarnation: Incarnation) -> float:
         """Until when it is no wonder that nothing was read yet of an incarnation."""

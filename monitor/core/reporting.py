@@ -150,14 +150,14 @@ class Reporter:
                     (pair.since[1] for pair in container.uncovered if pair.since), default=now
                 )
                 ages.append(max(0.0, now - since))
-        gaps_open, incidents_open = self._ledger.open_by_cause()
+        gaps_open, gaps_paging = self._ledger.gaps_open()
         states, outages, last_events = self._source_numbers(now=now)
         return Statistics(
             coverage_containers=verdicts,
             gaps_open=gaps_open,
             gaps_total=dict(self._ledger.total),
             gaps_withdrawn=self._ledger.withdrawn,
-            incidents_open=incidents_open,
+            incidents_open=self._ledger.incidents_open(),
             findings_open={},
             sources=states,
             source_outage_seconds=outages,
@@ -170,6 +170,7 @@ class Reporter:
             pending_ages=tuple(ages),
             containers=len(self._world.containers),
             pairs=pairs,
+            gaps_paging=gaps_paging,
         )
 
     def _source_numbers(

@@ -66,6 +66,7 @@ class Views:
             blind=blind,
             unsettled_since=min(unsettled, default=None),
             awaited={},
+            rollouts={},
         )
 
 

@@ -28,6 +28,7 @@ from monitor.core.instants import second_of
 from monitor.core.kubernetes import (
     ConfigMap,
     ContainerState,
+    DaemonSet,
     Namespace,
     Node,
     Object,
@@ -38,6 +39,7 @@ from monitor.core.kubernetes import (
 from monitor.core.model import Interval
 from monitor.core.nodes import DAEMON_LABEL, NodeState
 from monitor.core.policies import CONTAINER_KINDS, PolicyState, kind_of
+from monitor.core.rollouts import Fleet
 from monitor.core.semantics import behaviour
 
 STRANGERS_KEPT: Final = 10_000
@@ -59,6 +61,7 @@ class World:
         self.containers: dict[str, ContainerRecord] = {}
         self.nodes: dict[str, NodeState] = {}
         self.namespaces: dict[str, Interval] = {}
+        self.fleet = Fleet()
         self.deleted_policies: dict[PolicyKey, PolicyState] = {}
         self.deleted_names: dict[str, float] = {}
         self.config: dict[str, str] = {}
@@ -113,6 +116,8 @@ class World:
             self._node(item, deleted=deleted)
         elif isinstance(item, ConfigMap):
             self._configuration(item, deleted=deleted)
+        elif isinstance(item, DaemonSet):
+            self._daemon_set(item, deleted=deleted)
 
     def _is_news(self, resource: Resource, item: Object, *, deleted: bool, listed: bool) -> bool:
         """Keep an object's latest state; whether it is another than the one known.
@@ -143,8 +148,10 @@ class World:
             return
         if _is_daemon(pod) and pod.spec.node_name:
             node = self.node(pod.spec.node_name)
-            node.observe_daemon_pod(pod, at=at)
+            daemon = node.observe_daemon_pod(pod, at=at)
             self.mark_node(node)
+            if self.fleet.note(daemon):
+                self._mark_fleet(daemon.daemon_set)
         labels = self._labels_of(pod)
         if state is None:
             state = self.pods[pod.metadata.uid] = PodState(pod, labels=labels, at=at)
@@ -355,6 +362,16 @@ class World:
         node = self.node(item.metadata.name)
         node.node = None if deleted else item
         self.mark_node(node)
+
+    def _daemon_set(self, item: DaemonSet, *, deleted: bool) -> None:
+        if self.fleet.take(item, deleted=deleted):
+            self._mark_fleet(f"{item.metadata.namespace}/{item.metadata.name}")
+
+    def _mark_fleet(self, daemon_set: str | None) -> None:
+        """What is rolled out decides which incident the gaps of its nodes join."""
+        for node in self.nodes.values():
+            if any(pod.daemon_set == daemon_set for pod in node.daemon_pods.values()):
+                self.mark_node(node)
 
     def _configuration(self, item: ConfigMap, *, deleted: bool) -> None:
         if item.metadata.name != CONFIG_NAME:

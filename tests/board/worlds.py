@@ -168,10 +168,12 @@ def seed() -> World:
     incident = {
         "id": "0d5b2f",
         "state": "open",
+        "severity": "page",
         "cause": "namespace-newer-than-policy",
         "scope": f"KubeArmorClusterPolicy/{CLUSTER_POLICY}@v1.5.7",
         "release": "v1.5.7",
         "containers": 3,
+        "affected": 3,
         "since": ["2026-11-23T21:28:01.000000Z", "2026-11-23T21:28:02.000000Z"],
         "until": None,
         "remedy": REMEDY,
@@ -313,10 +315,12 @@ def busy() -> World:
     incident = {
         "id": "77aa01",
         "state": "open",
+        "severity": "page",
         "cause": "daemon-down",
         "scope": "node/node-c",
         "release": None,
         "containers": 4,
+        "affected": 6,
         "since": ["2026-11-23T21:20:40.000000Z", "2026-11-23T21:20:41.000000Z"],
         "until": None,
         "remedy": (

@@ -37,16 +37,17 @@ ACTIONS: Final = (
 )  # fmt: skip
 
 PAUSES: Final = (0.01, 0.3, 2.0, 15.0, 70.0)
-STEPS: Final = st.lists(
-    st.tuples(
-        st.sampled_from(ACTIONS),
-        st.integers(0, 7),
-        st.integers(0, 7),
-        st.sampled_from(PAUSES),
-    ),
-    min_size=2,
-    max_size=12,
-)
+
+
+def _steps(actions: Sequence[str]) -> st.SearchStrategy[list[Step]]:
+    step = st.tuples(
+        st.sampled_from(actions), st.integers(0, 7), st.integers(0, 7), st.sampled_from(PAUSES)
+    )
+    return st.lists(step, min_size=2, max_size=12)
+
+
+STEPS: Final = _steps(ACTIONS)
+ROLLING_STEPS: Final = _steps([*ACTIONS, "roll", "replace", "replace"])
 
 
 class Daemon:
@@ -60,10 +61,14 @@ class Daemon:
 
 
 class Life:
-    """A cluster of two nodes that lives through steps."""
+    """A cluster of two nodes that lives through steps.
 
-    def __init__(self, *, release: str) -> None:
+    `deployed`: its daemons are Pods of a DaemonSet, without which nothing can be rolled out.
+    """
+
+    def __init__(self, *, release: str, deployed: bool = False) -> None:
         self.release = release
+        self.deployed = deployed
         self.story = Story(started=-60.0)
         self.daemons: dict[str, Daemon] = {}
         self.pods: list[PodOf] = []
@@ -79,6 +84,8 @@ class Life:
         self.head = len(story.history)
         for name in ("kube-system", "kubearmor", *NAMESPACES):
             story.namespace(name, age=1000)
+        if self.deployed:
+            story.deploy()
         for node in NODES:
             story.node(node)
             self._boot(story.daemon(node, release=self.release), node)
@@ -188,6 +195,9 @@ class Life:
     def _replace(self, one: int, _other: int) -> None:
         node = NODES[one % 2]
         self._boot(self.story.replace(node), node)
+
+    def _roll(self, _one: int, _other: int) -> None:
+        self.story.roll(self._name())
 
     def _act(self, one: int, _other: int) -> None:
         """Something forbidden is tried in a container, and is refused if rules are in force."""

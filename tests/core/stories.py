@@ -112,6 +112,7 @@ class PodOf:
         self.labels: dict[str, str] = {}
         self.annotations: dict[str, str] = {}
         self.spec: dict[str, Any] = {}
+        self.owner: dict[str, Any] | None = None
         self.deleting: str | None = None
         self.containers: dict[str, str] = {}
         self.states: dict[str, dict[str, Any]] = {}
@@ -141,6 +142,32 @@ class DaemonOf:
         self.lines: list[bytes] = []
 
 
+class DaemonSetOf:
+    """KubeArmor's DaemonSet: the template that its controller makes Pods of, and how far it is.
+
+    `numbered`: whether templates are counted on it and on its Pods, as the API server does.
+    """
+
+    def __init__(self, *, uid: str, name: str, template: str, numbered: bool) -> None:
+        self.uid = uid
+        self.name = name
+        self.template = template
+        self.numbered = numbered
+        self.generation = 1
+        self.observed = 1
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the controller writes on the Pods that it makes of the template."""
+        number = {"pod-template-generation": str(self.generation)} if self.numbered else {}
+        return {"controller-revision-hash": self.template, **number}
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        name = "deprecated.daemonset.template.generation"
+        return {name: str(self.generation)} if self.numbered else {}
+
+
 class Story:
     """A cluster, its monitor's sources and its clock."""
 
@@ -150,10 +177,12 @@ class Story:
         self.history: list[tuple[float, Observation]] = []
         self.announced: list[Announcement] = []
         self.daemons: dict[str, DaemonOf] = {}
+        self.daemon_set: DaemonSetOf | None = None
         self.policies: list[PolicyOf] = []
         self.namespaces: dict[str, dict[str, Any]] = {}
         self.objects: dict[Resource, dict[str, dict[str, Any]]] = {name: {} for name in RESOURCES}
         self.unheard: set[str] = set()
+        self.pods: list[PodOf] = []
         self.skews: dict[str, float] = {}
         self._version = 100
         self._uids = 0
@@ -333,6 +362,7 @@ class Story:
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         spec: Mapping[str, Any] | None = None,
+        owner: Mapping[str, Any] | None = None,
         field: str = "containerStatuses",
         running: bool = True,
     ) -> PodOf:
@@ -340,10 +370,12 @@ class Story:
         pod = PodOf(namespace=namespace, name=name, node=node, uid=self.uid(name), created=self.now)
         pod.labels, pod.annotations = dict(labels or {}), dict(annotations or {})
         pod.spec = dict(spec or {})
+        pod.owner = dict(owner) if owner else None
         for container in containers:
             pod.fields[container] = field
             if running:
                 self._run(pod, container)
+        self.pods.append(pod)
         self._tell_pod("ADDED", pod)
         return pod
 
@@ -402,6 +434,7 @@ class Story:
 
     def delete(self, pod: PodOf) -> None:
         """The Pod is gone."""
+        self.pods.remove(pod)
         self._tell_pod("DELETED", pod)
 
     def _tell_pod(self, event: Event, pod: PodOf) -> None:
@@ -413,6 +446,7 @@ class Story:
             "deletionTimestamp": pod.deleting,
             "labels": dict(pod.labels),
             "annotations": dict(pod.annotations),
+            "ownerReferences": [pod.owner] if pod.owner else None,
         }
         status: dict[str, list[dict[str, Any]]] = {}
         for container, state in pod.states.items():
@@ -422,20 +456,76 @@ class Story:
 
     # --- daemons --------------------------------------------------------------------------------
 
+    def deploy(
+        self, *, name: str = "kubearmor", template: str = "first", numbered: bool = True
+    ) -> None:
+        """A DaemonSet of KubeArmor is created; the daemons that come from now on are its Pods."""
+        self.daemon_set = DaemonSetOf(
+            uid=self.uid(name), name=name, template=template, numbered=numbered
+        )
+        self._tell_daemon_set("ADDED")
+
+    def roll(self, template: str) -> None:
+        """The DaemonSet has another template, and its controller has seen it."""
+        assert self.daemon_set is not None
+        self.daemon_set.template = template
+        self.daemon_set.generation += 1
+        self._tell_daemon_set("MODIFIED")
+        self.daemon_set.observed += 1
+        self._tell_daemon_set("MODIFIED")
+
+    def _tell_daemon_set(self, event: Event) -> None:
+        found = self.daemon_set
+        assert found is not None
+        metadata = {
+            "uid": found.uid,
+            "name": found.name,
+            "namespace": "kubearmor",
+            "generation": found.generation,
+            "annotations": found.annotations,
+        }
+        pods = [
+            pod["metadata"]["labels"]
+            for pod in self.objects["pods"].values()
+            if pod["metadata"]["labels"].get("kubearmor-app") == "kubearmor"
+        ]
+        updated = [one for one in pods if one.items() >= found.labels.items()]
+        status = {
+            "observedGeneration": found.observed,
+            "desiredNumberScheduled": len(self.objects["nodes"]),
+            "updatedNumberScheduled": len(updated),
+        }
+        self.change("daemonsets", event, {"metadata": metadata, "status": status})
+
     def daemon(
-        self, node: str = "node-a", *, release: str = "v1.7.4", tag: str | None = None
+        self,
+        node: str = "node-a",
+        *,
+        release: str = "v1.7.4",
+        tag: str | None = None,
+        running: bool = True,
     ) -> DaemonOf:
-        """A daemon's Pod on the node; its container runs, and its output can be read if it is."""
+        """A daemon's Pod on the node; its output can be read if its node's is."""
+        owner = None
+        if self.daemon_set is not None:
+            owner = {"kind": "DaemonSet", "name": self.daemon_set.name, "controller": True}
         image = f"kubearmor/kubearmor:{tag or release}"
         pod = self.pod(
             f"kubearmor-{node}-{self._uids}",
             namespace="kubearmor",
             node=node,
             containers=("kubearmor",),
-            labels={"kubearmor-app": "kubearmor"},
+            labels={
+                "kubearmor-app": "kubearmor",
+                **(self.daemon_set.labels if self.daemon_set else {}),
+            },
             spec={"containers": [{"name": "kubearmor", "image": image}]},
+            owner=owner,
+            running=running,
         )
         self.daemons[node] = DaemonOf(pod=pod, restart=0, release=release)
+        if self.daemon_set is not None:
+            self._tell_daemon_set("MODIFIED")
         return self.daemons[node]
 
     def kill(self, node: str = "node-a") -> None:
@@ -691,6 +781,11 @@ class Story:
 
     def ever_announced(self, kind: type[Gap | Incident]) -> list[Announcement]:
         return [one for one in self.announced if isinstance(one, kind)]
+
+    def incident(self, cause: str) -> Incident:
+        """The only incident of that cause."""
+        (found,) = [one for one in self.report().incidents if one.cause == cause]
+        return found
 
     def open_gaps(self) -> tuple[Gap, ...]:
         return tuple(gap for gap in self.report().gaps if gap.state == "open")

@@ -47,6 +47,7 @@ CAUSES_WITH_MODES = {
     "policy-rejected": "F16",
     "unexplained": "",
     "daemon-replaced": "F2",
+    "rollout": "F2",
     "rules-removed": "",
     "policy-removed-by-collision": "F17",
     "contradicted": "",
@@ -72,7 +73,7 @@ CAUSES_WITH_MODES = {
 VERDICTS = {
     ("gap", "lost"): (
         "daemon-absent daemon-down enforcer-absent container-source-dead daemon-replaced "
-        "contradicted"
+        "rollout contradicted"
     ),
     ("lost",): "rules-removed policy-removed-by-collision",
     ("exempt",): "annotation-disabled annotation-audited builtin-exception untracked-namespace",
@@ -90,7 +91,7 @@ SCOPES: dict[Scope, str] = {
         "daemon-absent daemon-down daemon-starting daemon-hung cluster-policy-watch-dead "
         "container-source-dead event-queue-lag pod-informer-failed outer-map-full daemon-replaced"
     ),
-    "daemonset": "enforcer-absent enforcer-mismatch apparmor-unannotated",
+    "daemonset": "enforcer-absent enforcer-mismatch apparmor-unannotated rollout",
     "release": (
         "namespace-newer-than-policy version-skew partial-refresh late-container "
         "stale-container-id mode-not-retroactive"
@@ -234,7 +235,7 @@ def test_an_entry_leads_to_its_runbook() -> None:
 
 def test_causes_of_a_whole_node_come_first_then_the_order_of_the_table() -> None:
     ranked = sorted(CAUSES, key=rank)
-    assert ranked[:13] == [
+    assert ranked[:14] == [
         "daemon-absent",
         "daemon-down",
         "daemon-starting",
@@ -248,8 +249,9 @@ def test_causes_of_a_whole_node_come_first_then_the_order_of_the_table() -> None
         "outer-map-full",
         "apparmor-unannotated",
         "daemon-replaced",
+        "rollout",
     ]
-    assert ranked[13:] == [code for code in CAUSES_WITH_MODES if code not in ranked[:13]]
+    assert ranked[14:] == [code for code in CAUSES_WITH_MODES if code not in ranked[:14]]
 
 
 def test_no_two_causes_are_preferred_alike() -> None:

@@ -1,9 +1,11 @@
 """The dashboard is one that Grafana can show and a person can read."""
 
+import re
 from itertools import combinations
 
 import pytest
 
+from monitor.core.incidents import INFORMATIONAL
 from tests.deploy.observability import dashboard, expressions, panels
 
 EVERYTHING = dashboard()["panels"]
@@ -53,6 +55,12 @@ def test_every_value_has_a_unit() -> None:
 @pytest.mark.parametrize(("title", "expression"), expressions())
 def test_no_variable_is_left_open(title: str, expression: str) -> None:
     assert "$" not in expression, title
+
+
+def test_the_number_of_incidents_leaves_out_what_pages_nobody() -> None:
+    (expression,) = (one for title, one in expressions() if title == "Open incidents A")
+    (left_out,) = re.findall(r'cause!~"([^"]+)"', expression)
+    assert set(left_out.split("|")) == INFORMATIONAL
 
 
 def test_the_dashboard_has_a_name_that_links_can_use() -> None:

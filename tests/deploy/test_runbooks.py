@@ -69,5 +69,13 @@ def test_every_cause_that_alerts_name_exists() -> None:
         for pattern in re.findall(r'cause[!=]~"([^"]+)"', rule["expr"])
         for code in pattern.split("|")
     }
-    assert named == {"daemon-replaced", "daemon-starting", "startup-window"}
+    assert named == {"daemon-replaced", "daemon-starting"}
     assert named <= set(CAUSES)
+
+
+def test_alerts_count_no_gap_whose_incident_pages_nobody() -> None:
+    assert [rule["alert"] for rule in alerts() if "gaps_open" in rule["expr"]] == []
+    assert [rule["alert"] for rule in alerts() if "gaps_paging" in rule["expr"]] == [
+        "KubeArmorContainersUnprotected",
+        "KubeArmorRolloutStuck",
+    ]

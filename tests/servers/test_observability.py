@@ -83,6 +83,7 @@ def statistics(step: int) -> Statistics:
         pending_ages=(0.4, 70.0, 700.0),
         containers=100,
         pairs=200,
+        gaps_paging={"namespace-newer-than-policy": 3, "daemon-replaced": 1},
     )
 
 

@@ -397,10 +397,12 @@ async def test_other_sections_have_the_names_of_the_report() -> None:
     incident = Incident(
         id="i-1",
         state="open",
+        severity="page",
         cause="daemon-down",
         scope="node-1",
         release=None,
         containers=3,
+        affected=5,
         since=(1.0, 2.0),
         until=None,
         remedy="restart it",

@@ -34,6 +34,34 @@ LOSS: Final = (
         ),
     ),
     Cause(
+        code="rollout",
+        verdicts=("gap", "lost"),
+        scope="daemonset",
+        modes=("F2",),
+        sources=("kubernetes", "text"),
+        certainty="certain",
+        title="KubeArmor is being rolled out",
+        what=(
+            "The DaemonSet's template has changed, and its daemons are replaced node by node. Each "
+            "node is unprotected from the end of its daemon until the next one has written the "
+            "rules; these gaps are one incident, which pages nobody. A node that stays without a "
+            "ready daemon longer than the configured limit leaves it and pages for itself."
+        ),
+        shown_by=(
+            "The node's next daemon Pod has another controller revision; or there is none yet, and "
+            "the one that goes is outdated: its DaemonSet says that not all Pods are of the "
+            "present template, or has made a Pod of another one since."
+        ),
+        remedy=(
+            "Nothing, while it moves on: watch it with "
+            "`kubectl -n kubearmor rollout status daemonset/NAME`. To shorten the exposure let the "
+            "nodes pull the image beforehand, and drain a node before its daemon is replaced. If "
+            "the new release does not start, "
+            "`kubectl -n kubearmor rollout undo daemonset/NAME` goes back: each daemon that was "
+            "replaced is replaced once more, at the price of seconds without protection per node."
+        ),
+    ),
+    Cause(
         code="rules-removed",
         verdicts=("lost",),
         scope="policy",
