@@ -23,6 +23,7 @@ COMMANDS = {
     "run": "watch a cluster and publish what is found: the service",
     "check": "look at a cluster once and print which containers are not protected",
     "explain": "say all that is known of one Pod's containers, and what to do",
+    "lint": "say which policies do not do what their manifests say, with a rewrite",
     "demo": "play a bundled recording through the whole pipeline, with the board",
     "replay": "judge a recorded trace",
     "record": "record what a cluster and KubeArmor show, as a trace",

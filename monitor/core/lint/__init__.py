@@ -5,7 +5,8 @@ needs the names of all policies. `remarks_in` needs one manifest and what is kno
 namespaces and their annotations, shapes of Pods, labels of nodes, KubeArmor's settings, releases.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Final
 
 from monitor.core.lint.cluster import Cluster
 from monitor.core.lint.names import name_collisions
@@ -18,14 +19,19 @@ from monitor.core.lint.selected import nothing_selected
 from monitor.core.lint.selectors import selector_mistakes
 from monitor.core.lint.skew import skewed_fields
 
+USUAL: Final[tuple[Enforcer, ...]] = ("bpf",)
 
-def remarks_on(manifest: Manifest, *, enforcer: Enforcer = "bpf") -> tuple[Remark, ...]:
-    """What a policy's manifest shows by itself, on nodes with that enforcer."""
-    return (
-        *selector_mistakes(manifest),
-        *selector_order(manifest),
-        *unenforceable_rules(manifest, enforcer=enforcer),
-    )
+
+def remarks_on(
+    manifest: Manifest, *, enforcers: Collection[Enforcer] = USUAL
+) -> tuple[Remark, ...]:
+    """What a policy's manifest shows by itself, on nodes with those enforcers."""
+    rules: list[Remark] = []
+    for enforcer in enforcers:
+        for remark in unenforceable_rules(manifest, enforcer=enforcer):
+            if remark not in rules:
+                rules.append(remark)
+    return (*selector_mistakes(manifest), *selector_order(manifest), *rules)
 
 
 def remarks_among(manifests: Iterable[Manifest]) -> tuple[Remark, ...]:

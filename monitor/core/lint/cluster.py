@@ -5,8 +5,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from monitor.core.lint.remarks import Enforcer
 from monitor.core.selector import Selector
 
+ENFORCER_LABEL: Final = "kubearmor.io/enforcer"
+ENFORCERS: Final[tuple[Enforcer, ...]] = ("bpf", "apparmor")
 ALWAYS_AUDITED: Final = "kube-system"
 UNTRACKED: Final = frozenset({"kube-system", "kubearmor"})
 
@@ -31,6 +34,12 @@ class Cluster(Struct, frozen=True):
     nodes: Mapping[str, Mapping[str, str]] | None = None
     settings: Mapping[str, str] | None = None
     releases: frozenset[str] = frozenset()
+
+    @property
+    def enforcers(self) -> tuple[Enforcer, ...]:
+        """Those that the nodes' labels name; BPF-LSM where none does."""
+        labelled = {labels.get(ENFORCER_LABEL) for labels in (self.nodes or {}).values()}
+        return tuple(one for one in ENFORCERS if one in labelled) or ("bpf",)
 
     @property
     def unenforced(self) -> frozenset[str]:

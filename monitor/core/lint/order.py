@@ -14,7 +14,9 @@ from monitor.core.meant import (
     Expression,
     expressions,
     mapping,
+    meant_containers,
 )
+from monitor.core.selector import CONTAINER_LABEL
 
 
 def selector_order(manifest: Manifest) -> Iterator[Remark]:
@@ -63,6 +65,8 @@ def _namespaces(manifest: Manifest, all_of_them: Sequence[Expression]) -> Iterat
                 "A namespace In discards every namespace NotIn, whatever their order: the policy "
                 f"applies in {both}, which this expression excludes."
             )
+            if rewrite is None:
+                reason += " Say which is meant."
             yield _remark(manifest, one, reason, rewrite)
     if named != common:
         reason = (
@@ -153,6 +157,8 @@ def _rewritten(manifest: Manifest, all_of_them: Sequence[Expression]) -> Rewrite
     }
     kept = () if excluded else _kept(manifest, list(wanted.values()))
     labels = dict(mapping(mapping(manifest.spec.get("selector")).get("matchLabels")))
+    if names := meant_containers(labels.get(CONTAINER_LABEL)):
+        labels[CONTAINER_LABEL] = f"[{','.join(names)}]"
     for values in wanted.values():
         if values == kept:
             continue
