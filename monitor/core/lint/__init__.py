@@ -15,7 +15,7 @@ from monitor.core.lint.order import selector_order
 from monitor.core.lint.posture import audited_allow_lists
 from monitor.core.lint.remarks import Enforcer, Manifest, Remark
 from monitor.core.lint.rules import unenforceable_rules
-from monitor.core.lint.selected import nothing_selected
+from monitor.core.lint.selected import no_namespaces, nothing_selected
 from monitor.core.lint.selectors import selector_mistakes
 from monitor.core.lint.skew import skewed_fields
 
@@ -31,7 +31,12 @@ def remarks_on(
         for remark in unenforceable_rules(manifest, enforcer=enforcer):
             if remark not in rules:
                 rules.append(remark)
-    return (*selector_mistakes(manifest), *selector_order(manifest), *rules)
+    return (
+        *selector_mistakes(manifest),
+        *selector_order(manifest),
+        *no_namespaces(manifest),
+        *rules,
+    )
 
 
 def remarks_among(manifests: Iterable[Manifest]) -> tuple[Remark, ...]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from monitor.core.lint.remarks import Manifest, Remark, Rewrite, mistake, quoted
+from monitor.core.lint.remarks import Manifest, Remark, Rewrite, expected_of, mistake, quoted
 from monitor.core.meant import (
     EXPRESSIONS_PATH,
     Expression,
@@ -92,11 +92,16 @@ def _missing_values(
     if values is not None and not isinstance(values, list):
         reason = "The values are no list: the API server refuses the policy."
         yield mistake(manifest, (*expression.path, "values"), reason, _corrected(expression))
-    elif not values and expression.operator == "NotIn":
+    elif values:
+        return
+    elif expression.operator == "NotIn":
         reason = "The expression has no values and excludes nothing."
         yield mistake(manifest, expression.path, reason, severity="warning")
-    elif not values and expression.operator == "In" and expression.subject == "label":
+    elif expression.operator == "In" and expression.subject == "label":
         reason = "Without values a label In is ignored: the policy selects more than it says."
+        yield mistake(manifest, expression.path, reason)
+    elif expression.operator == "In" and expected_of(manifest).namespaces:
+        reason = "Without values a namespace In is ignored beside others that have some."
         yield mistake(manifest, expression.path, reason)
 
 

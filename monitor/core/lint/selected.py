@@ -19,7 +19,8 @@ from monitor.core.meant import EXPRESSIONS_PATH, LABELS_PATH, Path, expressions,
 from monitor.core.selector import Selector, identities, namespaced
 
 
-def nothing_selected(manifest: Manifest, cluster: Cluster) -> Iterator[Remark]:
+def no_namespaces(manifest: Manifest) -> Iterator[Remark]:
+    """A cluster policy whose list of namespaces is empty: its spec alone shows it."""
     if (
         manifest.kind == "KubeArmorClusterPolicy"
         and expected_of(manifest).namespaces == frozenset()
@@ -30,11 +31,16 @@ def nothing_selected(manifest: Manifest, cluster: Cluster) -> Iterator[Remark]:
             "The list of namespaces is empty: the policy applies nowhere.",
             severity="error",
         )
-        return
+
+
+def nothing_selected(manifest: Manifest, cluster: Cluster) -> Iterator[Remark]:
+    """A selector that nothing in the cluster meets now."""
     selector = _node_selector(manifest)
     if selector is not None:
         yield from _no_node(manifest, selector, cluster)
-    elif cluster.pods is not None and manifest.kind != "KubeArmorHostPolicy":
+    elif manifest.kind == "KubeArmorHostPolicy" or any(no_namespaces(manifest)):
+        return
+    elif cluster.pods is not None:
         yield from _no_container(manifest, cluster.pods)
 
 
