@@ -108,6 +108,7 @@ def _values(text: str) -> Iterator[tuple[Any, object]]:
             value = loader.construct_document(node)
         except ValueError as error:
             raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from error
+        value = _plain(value, {})
         if text_of(mapping(value).get("kind")).endswith("List"):
             yield from _items(node, value)
         elif value is not None:
@@ -142,6 +143,22 @@ def _take(file: str, node: Any, value: object, namespace: str, reading: Reading)
         spec=mapping(document.get("spec")),
     )
     reading.documents.append(Document(manifest=manifest, file=file, node=node))
+
+
+def _plain(value: object, known: dict[int, object]) -> Any:
+    """The value as JSON has it: keys are strings. What is shared in YAML stays shared."""
+    if id(value) in known:
+        return known[id(value)]
+    if isinstance(value, dict):
+        plain: object = {text_of(key): _plain(held, known) for key, held in value.items()}
+    elif isinstance(value, list):
+        plain = [_plain(held, known) for held in value]
+    elif value is None or isinstance(value, str | bool | int | float):
+        return value
+    else:
+        return text_of(value)
+    known[id(value)] = plain
+    return plain
 
 
 def _part(node: Any, step: str | int) -> tuple[int, Any] | None:
