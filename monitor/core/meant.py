@@ -10,8 +10,6 @@ from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from monitor.core.selector import UNSEEN_LABELS
-
 Path: TypeAlias = tuple[str | int, ...]
 Subject: TypeAlias = Literal["namespace", "label", "container"]
 Operator: TypeAlias = Literal["In", "NotIn", "Exists", "DoesNotExist"]
@@ -106,8 +104,3 @@ def _expression(path: Path, item: Mapping[str, Any]) -> Expression:
     else:
         meant = [f"{key}={text_of(value)}" for value in values]
     return Expression(path=path, key=key, subject=subject, operator=operator, values=tuple(meant))
-
-
-def stamped(pair: str) -> bool:
-    """Whether a label is one of those that controllers stamp and KubeArmor does not see."""
-    return pair.partition("=")[0] in UNSEEN_LABELS

@@ -386,7 +386,8 @@ async def test_the_policies_of_a_cluster_are_read_beside_what_runs_there(api: Re
         (
             "namespace-left-out",
             "block-pkg-mgr",
-            "The policy leaves out the namespaces `kube-system`. It has no effect in `kubearmor`.",
+            "The policy leaves out the namespaces `kube-system`. It has no effect in `kubearmor`, unless "
+            "the configuration says otherwise.",
         )
     ]
 

@@ -544,6 +544,10 @@ def test_namespaces_in_which_nothing_is_enforced_are_a_warning_where_they_are_na
     assert short(remarks_in(inside, Cluster())) == (left_out("warning", "metadata.namespace"),)
     tracked = Cluster(settings={"untrackedNs": ""})
     assert remarks_in(inside, tracked) == ()
+    before_it_was_read = structs.replace(tracked, releases=frozenset({"v1.6.6"}))
+    assert short(remarks_in(inside, before_it_was_read)) == (
+        left_out("warning", "metadata.namespace"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -573,6 +577,7 @@ def nothing(severity: str, path: str, rewrite: Any = None) -> Short:
         (ksp(labelled({"app": "web"})), ()),
         (ksp(labelled({"app": "web", CONTAINER_LABEL: "[log]"})), ()),
         (ksp(labelled({"app": "webb"})), (nothing("warning", f"{LABEL}.app", "web"),)),
+        (ksp(labelled({"ap": "web"})), (nothing("warning", f"{LABEL}.ap"),)),
         (ksp(labelled({"tier": "x"})), (nothing("warning", f"{LABEL}.tier"),)),
         (
             ksp(labelled({"app": "web", CONTAINER_LABEL: "[sidecar]"})),

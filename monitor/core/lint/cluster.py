@@ -7,10 +7,12 @@ from msgspec import Struct
 
 from monitor.core.lint.remarks import Enforcer
 from monitor.core.selector import Selector
+from monitor.core.semantics import parse
 
 ENFORCER_LABEL: Final = "kubearmor.io/enforcer"
 ENFORCERS: Final[tuple[Enforcer, ...]] = ("bpf", "apparmor")
 ALWAYS_AUDITED: Final = "kube-system"
+UNTRACKED_IN_MAP_SINCE: Final = (1, 6, 7)
 UNTRACKED: Final = frozenset({"kube-system", "kubearmor"})
 
 
@@ -42,14 +44,20 @@ class Cluster(Struct, frozen=True):
         return tuple(one for one in ENFORCERS if one in labelled) or ("bpf",)
 
     @property
+    def untracked(self) -> str | None:
+        """The ConfigMap's list of untracked namespaces; None where it says or decides nothing."""
+        known = [version for one in self.releases if (version := parse(one))]
+        if any(version < UNTRACKED_IN_MAP_SINCE for version in known):
+            return None
+        return (self.settings or {}).get("untrackedNs")
+
+    @property
     def unenforced(self) -> frozenset[str]:
         """The namespaces in which nothing is enforced, by the ConfigMap or by default."""
-        listed = (self.settings or {}).get("untrackedNs")
-        if listed is None:
+        if self.untracked is None:
             return UNTRACKED
-        return frozenset(name.strip() for name in listed.split(",") if name.strip()) | {
-            ALWAYS_AUDITED
-        }
+        listed = frozenset(name.strip() for name in self.untracked.split(",") if name.strip())
+        return listed | {ALWAYS_AUDITED}
 
 
 def reaches(selector: Selector, namespace: str) -> bool:

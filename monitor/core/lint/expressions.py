@@ -13,10 +13,9 @@ from monitor.core.meant import (
     meant_operator,
     meant_pair,
     raw_values,
-    stamped,
     text_of,
 )
-from monitor.core.selector import CONTAINER_LABEL
+from monitor.core.selector import CONTAINER_LABEL, UNSEEN_LABELS
 
 LABEL_VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _NAMESPACE: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -145,7 +144,7 @@ def _pair_problem(path: Path, raw: object) -> tuple[str, Rewrite | None]:
         written = "a mapping" if isinstance(raw, Mapping) else f"`{text_of(raw)}`"
         return f"KubeArmor compares {written} with labels written `key=value`", Rewrite(path, pair)
     key, _, value = pair.partition("=")
-    if stamped(pair):
+    if key in UNSEEN_LABELS:
         return f"KubeArmor does not see the label `{key}`, which a controller stamps", None
     if key == CONTAINER_LABEL:
         return "Containers are selected by name in matchLabels only", None

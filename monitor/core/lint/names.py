@@ -21,8 +21,8 @@ def name_collisions(manifests: Iterable[Manifest]) -> Iterator[Remark]:
             free += "-wide"
         for one in cluster_wide:
             reason = (
-                f"{quoted(other.title for other in others)} has the same name: this policy misses "
-                "every Pod that starts later, and deleting it takes the other out of force."
+                f"{quoted(other.title for other in others)} has the same name: where that came "
+                "first, this policy misses Pods that start later; deleting it removes the other."
             )
             yield _collision(one, reason, Rewrite(("metadata", "name"), free))
         for one in others:

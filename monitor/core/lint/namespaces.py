@@ -22,8 +22,10 @@ def unknown_namespaces(manifest: Manifest, cluster: Cluster) -> Iterator[Remark]
         return
     for one in namespace_expressions(manifest):
         for index, name in enumerate(one.values):
+            if name in known or "*" in name:
+                continue
             near = get_close_matches(name, known, n=1, cutoff=0.8)
-            if name in known or "*" in name or not (near or one.operator == "In"):
+            if not near and one.operator == "NotIn":
                 continue
             hint = f" Is `{near[0]}` meant?" if near else ""
             path = (*one.path, "values", index)
@@ -40,7 +42,9 @@ def unknown_namespaces(manifest: Manifest, cluster: Cluster) -> Iterator[Remark]
 def namespaces_left_out(manifest: Manifest, cluster: Cluster) -> Iterator[Remark]:
     """Which namespaces a policy leaves out, and in which of the others it has no effect."""
     unenforced = cluster.unenforced
-    by_default = "" if cluster.settings else ", unless the configuration says otherwise"
+    by_default = (
+        "" if cluster.untracked is not None else ", unless the configuration says otherwise"
+    )
     if manifest.kind == "KubeArmorPolicy" and manifest.namespace in unenforced:
         yield Remark(
             code="namespace-left-out",

@@ -117,7 +117,7 @@ TOPICS: Final[Mapping[Code, Topic]] = {
         title="A policy and a cluster policy share a name",
         text=(
             "KubeArmor keeps KubeArmorPolicy and KubeArmorClusterPolicy in one list and compares "
-            "cluster policies by name only. With equal names the cluster policy misses Pods that "
+            "cluster policies by name only. With equal names the cluster policy can miss Pods that "
             "start later, and deleting it takes the namespaced policy out of force. Rename one."
         ),
     ),

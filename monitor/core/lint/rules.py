@@ -135,7 +135,8 @@ def _moved(
     left = [one for one in section.pop(rule.form) if one is not rule.item]
     if left:
         section[rule.form] = left
-    section[to] = [*(section.get(to) or ()), item]
+    others = section.get(to)
+    section[to] = [*(others if isinstance(others, list) else ()), item]
     return Rewrite(("spec", rule.section), section)
 
 

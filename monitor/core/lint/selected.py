@@ -121,7 +121,7 @@ def _reason_for_none(manifest: Manifest, in_reach: Mapping[str, Collection[PodSh
     for path, pair in _wanted_pairs(manifest):
         if pair in present or "*" in pair:
             continue
-        near = get_close_matches(pair, sorted(present), n=1, cutoff=0.8)
+        near = get_close_matches(pair, _akin(pair, present), n=1, cutoff=0.8)
         hint = f" Is `{near[0]}` meant?" if near else ""
         reason = f"No Pod in {where} has the label `{pair}`: the policy selects nothing.{hint}"
         return _idle(manifest, path, reason, _respelled(path, near[0] if near else ""))
@@ -154,6 +154,12 @@ def _wanted_pairs(manifest: Manifest) -> Iterator[tuple[Path, str]]:
     for one in expressions(manifest.spec) if manifest.kind in CONTAINER_KINDS else ():
         if one.subject == "label" and one.operator == "In" and len(one.values) == 1:
             yield (*one.path, "values", 0), one.values[0]
+
+
+def _akin(pair: str, present: Collection[str]) -> list[str]:
+    """The labels that share the key or the value: one of the two is mistyped, not both."""
+    key, _, value = pair.partition("=")
+    return sorted(one for one in present if one.startswith(f"{key}=") or one.endswith(f"={value}"))
 
 
 def _respelled(path: Path, pair: str) -> Rewrite | None:

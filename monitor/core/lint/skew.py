@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from monitor.core.lint.remarks import Manifest, Remark, quoted
+from monitor.core.lint.remarks import Manifest, Remark, Severity, quoted
 from monitor.core.meant import Path, expressions, mapping
 from monitor.core.semantics import parse
 
@@ -17,6 +17,7 @@ class _Field(Struct, frozen=True):
     path: Path
     since: str
     without: str
+    severity: Severity = "error"
 
 
 def skewed_fields(manifest: Manifest, releases: Iterable[str]) -> Iterator[Remark]:
@@ -29,7 +30,7 @@ def skewed_fields(manifest: Manifest, releases: Iterable[str]) -> Iterator[Remar
         for path in _present(manifest.spec, field.path):
             yield Remark(
                 code="version-skew",
-                severity="error",
+                severity=field.severity,
                 policy=manifest,
                 path=path,
                 reason=f"A release in use ({quoted(older)}) is older than {field.since}: "
@@ -75,12 +76,14 @@ _FIELDS: Final = (
         path=("selector", "matchLabels", "kubernetes.io/hostname"),
         since="v1.7.4",
         without="it matches host names in another way.",
+        severity="warning",
     ),
     _Field(
         kinds=("KubeArmorPolicy",),
         path=("selector", "matchLabels", "kubearmor.io/hostname"),
         since="v1.7.4",
         without="it matches host names in another way (before v1.6.19 also Pods without it).",
+        severity="warning",
     ),
     _Field(
         kinds=("KubeArmorHostPolicy",),
