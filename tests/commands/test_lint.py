@@ -147,6 +147,25 @@ def test_json_is_read_as_well(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert lines_of("one.json", capsys=capsys) == [("one.json", 10, "selector-mistake")]
 
 
+def test_what_is_not_there_is_remarked_where_it_would_stand(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, end = CLUSTER_WIDE.index("  selector"), CLUSTER_WIDE.index("  process")
+    (folder / "all.yaml").write_text(CLUSTER_WIDE[:start] + CLUSTER_WIDE[end:])
+    assert lines_of("all.yaml", capsys=capsys) == [("all.yaml", 5, "namespace-left-out")]
+
+
+def test_a_part_taken_from_elsewhere_is_remarked_where_it_is_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = "a: &labels {matchLabels: {kubearmor.io/container.name: app}}\n"
+    merged = WITHOUT_BRACKETS.replace(
+        "    matchLabels:\n      kubearmor.io/container.name: nginx\n", "    <<: *labels\n"
+    )
+    (folder / "web.yaml").write_text(common + merged)
+    assert lines_of("web.yaml", capsys=capsys) == [("web.yaml", 1, "selector-mistake")]
+
+
 def test_keys_that_are_no_strings_are_read_as_kubernetes_reads_them(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -341,6 +360,19 @@ def test_sarif_has_a_result_with_its_place_for_every_remark(
     )
 
 
+def test_a_remark_without_a_rewrite_is_its_reason(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SOUND.replace("matchPaths", "matchPatterns").replace("path:", "x:")
+    (folder / "web.yaml").write_text(text)
+    (run,) = log_of("web.yaml", capsys=capsys)["runs"]
+    (result,) = run["results"]
+    assert result["message"]["text"] == (
+        "KubeArmorPolicy shop/block-apt: With BPF-LSM matchPatterns are ignored: this Block rule "
+        "is not enforced."
+    )
+
+
 def test_a_result_keeps_its_fingerprint_when_lines_move(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -386,8 +418,10 @@ async def test_the_policies_of_a_cluster_are_read_beside_what_runs_there(api: Re
         (
             "namespace-left-out",
             "block-pkg-mgr",
-            "The policy leaves out the namespaces `kube-system`. It has no effect in `kubearmor`, unless "
-            "the configuration says otherwise.",
+            (
+                "The policy leaves out the namespaces `kube-system`. It has no effect in "
+                "`kubearmor`, unless the configuration says otherwise."
+            ),
         )
     ]
 

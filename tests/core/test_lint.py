@@ -210,6 +210,14 @@ MISTAKES: Final[dict[str, tuple[Manifest, tuple[Short, ...]]]] = {
         (mistake("spec.selector.matchExpressions", [item("label", "In", "a=b")]),),
     ),
     "an expression that is none": (ksp(expressed("a=b")), (mistake(FIRST),)),
+    "a name that no namespace can have": (
+        csp(expressed(item("namespace", "In", "Team A"))),
+        (mistake(f"{FIRST}.values[0]"),),
+    ),
+    "a label value that no Pod can have": (
+        ksp(expressed(item("label", "In", "app=web-*"))),
+        (mistake(f"{FIRST}.values[0]"),),
+    ),
     "a pattern of namespaces": (
         csp(expressed(item("namespace", "NotIn", "kube-*"))),
         (mistake(f"{FIRST}.values[0]"),),
@@ -282,6 +290,14 @@ ORDERS: Final[dict[str, tuple[Manifest, tuple[Short, ...]]]] = {
     "two labels that are both wanted": (
         ksp(expressed(item("label", "In", "x=1"), item("label", "In", "y=2"))),
         (order(SECOND, selector(matchLabels={"x": "1", "y": "2"})),),
+    ),
+    "two labels that cannot both be": (
+        ksp(expressed(item("label", "In", "x=1"), item("label", "In", "x=2"))),
+        (order(SECOND),),
+    ),
+    "an exclusion beside one of two labels": (
+        ksp(expressed(item("label", "NotIn", "z=3"), item("label", "In", "x=1", "y=2"))),
+        (mistake(SECOND, severity="note"), order(SECOND)),
     ),
     "two lists of one label": (
         csp(expressed(item("label", "In", "x=1", "x=2"), item("label", "In", "x=2", "x=3"))),
