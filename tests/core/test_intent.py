@@ -194,6 +194,48 @@ def test_both_answers_say_because_of_what() -> None:
 @pytest.mark.parametrize(
     ("kind", "spec", "reasons"),
     [
+        (CSP, {}, ("selects every namespace",)),
+        (
+            CSP,
+            expressed(("namespace", "NotIn", ["bank"])),
+            ("selects every namespace but bank",),
+        ),
+        (
+            KSP,
+            {"selector": {"matchLabels": {"app": "web", CONTAINER_LABEL: "[app,log]"}}},
+            (
+                "selects the namespaces shop",
+                "requires the labels app=web",
+                "selects the containers app, log",
+            ),
+        ),
+        (
+            CSP,
+            expressed(("label", "NotIn", ["a=1"]), ("label", "In", ["b=2"])),
+            (
+                "selects every namespace",
+                "excludes the labels a=1; label In has no influence then",
+            ),
+        ),
+    ],
+)
+def test_what_kubearmor_selects_by_is_named(
+    kind: str, spec: Spec, reasons: tuple[str, ...]
+) -> None:
+    answers = meanings(
+        kind=kind,
+        policy_namespace="shop" if kind == KSP else "",
+        spec=spec,
+        namespace="shop",
+        labels=WEB,
+        container="app",
+    )
+    assert answers.expected == Answer(selected=True, reasons=reasons)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "reasons"),
+    [
         (
             KSP,
             labelled(app="db", tier="x"),

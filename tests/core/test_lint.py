@@ -362,6 +362,26 @@ def test_expressions_that_cancel_each_other_are_named(name: str) -> None:
     assert short(remarks_on(manifest)) == expected
 
 
+def test_what_cannot_be_said_in_one_policy_comes_with_advice() -> None:
+    ignored = "A label NotIn that stands after a label In is ignored: it excludes nothing."
+    several = expressed(item("label", "In", "x=1", "x=2"), item("label", "NotIn", "y=2"))
+    single = expressed(item("label", "In", "x=1"), item("label", "NotIn", "y=2"))
+    impossible = expressed(item("label", "In", "x=1"), item("label", "In", "x=2"))
+    manifests = (ksp(several), csp(single), ksp(single), ksp(impossible))
+    assert [one.reason for manifest in manifests for one in remarks_on(manifest)] == [
+        (
+            f"{ignored} Write one policy for each value of the label In, with that value in "
+            "matchLabels."
+        ),
+        (
+            f"{ignored} A cluster policy cannot say this: give the Pods that are meant a label of "
+            "their own, or write a KubeArmorPolicy in each namespace."
+        ),
+        ignored,
+        "KubeArmor joins all label In into one list: any one of `x=1`, `x=2` is enough.",
+    ]
+
+
 # --- rules ------------------------------------------------------------------------------------
 
 
@@ -546,6 +566,10 @@ def test_a_cluster_policy_says_which_namespaces_it_leaves_out(spec: Spec, reason
     assert {one.severity for one in found} == {"note"}
 
 
+def test_a_policy_that_names_no_namespace_at_all_is_no_matter_of_what_it_leaves_out() -> None:
+    assert remarks_in(csp(expressed(item("namespace", "In"))), SHOP) == ()
+
+
 def test_what_is_not_known_of_the_cluster_is_said_to_be_the_default() -> None:
     (found,) = remarks_in(csp(BLOCK), Cluster())
     assert found.reason == (
@@ -602,6 +626,15 @@ def nothing(severity: str, path: str, rewrite: Any = None) -> Short:
         (
             ksp(labelled({"app": "web", CONTAINER_LABEL: "app"})),
             (nothing("warning", "spec.selector"),),
+        ),
+        (ksp(expressed(item("label", "NotIn", "app=web"))), (nothing("warning", "spec.selector"),)),
+        (
+            ksp(expressed(item("label", "In", "app=a", "app=b"))),
+            (nothing("warning", "spec.selector"),),
+        ),
+        (
+            ksp(expressed(item("label", "NotIn", "app=x"), item("label", "In", "tier=y"))),
+            (),
         ),
         (ksp(BLOCK, namespace="empty"), (nothing("note", "spec.selector"),)),
         (
@@ -785,6 +818,7 @@ def test_any_manifest_can_be_read(kind: str, spec: Spec) -> None:
     ):
         assert dotted(one.path)
         assert one.reason
+        assert one.rewrite is None or one.rewrite.value is not None
 
 
 # --- all of them ------------------------------------------------------------------------------

@@ -134,8 +134,6 @@ def _reason_for_none(manifest: Manifest, in_reach: Mapping[str, Collection[PodSh
 
 
 def _meant_for_some(manifest: Manifest, in_reach: Mapping[str, Collection[PodShape]]) -> bool:
-    if manifest.kind not in CONTAINER_KINDS:
-        return False
     intent = intent_of(kind=manifest.kind, namespace=manifest.namespace, spec=manifest.spec)
     return any(
         intent.selects(namespace=namespace, labels=shape.labels, container=container)
