@@ -216,7 +216,7 @@ def _event_queue_lag(case: Case) -> str | None:
 
 
 def _daemon_hung(case: Case) -> str | None:
-    """Nothing at all was printed since the container started, not even a line about its Pod (F4)."""
+    """Nothing was printed since the container started, not even a line about its Pod (F4)."""
     if not case.incarnation.lines or case.incarnation.last_at >= case.container.started[0]:
         return None
     return f"the daemon has printed nothing since {spelled(case.incarnation.last_at)}"

@@ -100,6 +100,10 @@ def test_every_module_of_a_command_is_listed() -> None:
         "durations",
         "examination",
         "running",
+        "inventory",
+        "manifests",
+        "remarks",
+        "sarif",
         "tape",
         "text",
         "timeline",
@@ -120,6 +124,20 @@ def test_replay_starts_without_what_only_a_service_needs(tmp_path: Path) -> None
     command = [sys.executable, "-c", script, "replay", str(trace), "--report", str(report)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_lint_of_files_starts_without_what_only_a_cluster_needs(tmp_path: Path) -> None:
+    policies = tmp_path / "policies.yaml"
+    policies.write_text("kind: Other\n")
+    script = (
+        "import sys\n"
+        "from monitor import cli\n"
+        "cli.main(sys.argv[1:])\n"
+        f"print([name for name in {SERVER_DEPENDENCIES} if name in sys.modules])\n"
+    )
+    command = [sys.executable, "-c", script, "lint", str(policies)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.stdout == "0 policies read: nothing to remark\n[]\n"
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
