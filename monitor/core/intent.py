@@ -35,7 +35,7 @@ from monitor.core.meant import (
 from monitor.core.selector import (
     CONTAINER_LABEL,
     HOST_LABELS,
-    HOST_PATTERN_LABEL,
+    HOST_PATTERNS,
     Selector,
     cluster_wide,
     identities,
@@ -169,7 +169,7 @@ def _obstacles(
         yield f"namespace {namespace} is excluded"
     if missing := selector.required - seen - {f"namespaceName={namespace}"}:
         yield from (f"the Pod shows no label {pair}" for pair in sorted(missing) if _is_label(pair))
-    if not Selector(hosts=selector.hosts, host_pattern=selector.host_pattern).selects(
+    if not Selector(hosts=selector.hosts, patterns=selector.patterns).selects(
         namespace=namespace, identities=seen, container=container
     ):
         yield "no label of the Pod names one of the hosts"
@@ -241,6 +241,6 @@ def _label_requirement(path: Path, key: str, value: object) -> Requirement | Non
     values = [text_of(value)]
     if key in HOST_LABELS:
         values = [name.strip() for name in text_of(value).split(",")]
-    label = HOST_LABELS[0] if key == HOST_PATTERN_LABEL else key
+    label = HOST_PATTERNS.get(key, key)
     pairs = frozenset(f"{label}={one}" for one in values)
     return Requirement(path=path, subject="label", operator="In", values=pairs)

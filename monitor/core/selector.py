@@ -27,6 +27,9 @@ from monitor.core.semantics import NEWEST, Behaviour
 CONTAINER_LABEL: Final = "kubearmor.io/container.name"
 OWN_HOST: Final = "kubearmor.io/hostname"
 NODE_HOST: Final = "kubernetes.io/hostname"
+HOST_LABELS: Final = (NODE_HOST, OWN_HOST)
+HOST_PATTERNS: Final = {f"{key}reg": key for key in HOST_LABELS}
+"""The keys that hold a pattern of host names, and the keys that these are of."""
 UNSEEN_LABELS: Final = frozenset(
     {"pod-template-hash", "pod-template-generation", "controller-revision-hash"}
 )
@@ -139,10 +142,10 @@ class _Labels:
             self.required.add(identity)
 
     def _add_to_lists(self, key: str, value: str) -> None:
-        if key in {OWN_HOST, NODE_HOST}:
+        if key in HOST_LABELS:
             self.hosts.append(frozenset(f"{key}={name}" for name in value.split(",")))
-        elif key in {f"{OWN_HOST}reg", f"{NODE_HOST}reg"}:
-            host = key.removesuffix("reg")
+        elif key in HOST_PATTERNS:
+            host = HOST_PATTERNS[key]
             opening = host.replace(".", r"\.")
             self.patterns.append((host, f"{opening}={value.replace('*', '.*')}"))
         else:

@@ -27,7 +27,7 @@ from monitor.core.meant import (
     meant_containers,
     text_of,
 )
-from monitor.core.selector import CONTAINER_LABEL, HOST_LABELS, HOST_PATTERN_LABEL, UNSEEN_LABELS
+from monitor.core.selector import CONTAINER_LABEL, HOST_LABELS, HOST_PATTERNS, UNSEEN_LABELS
 
 SELECTOR_PATH: Final[Path] = ("spec", "selector")
 NODES_PATH: Final[Path] = ("spec", "nodeSelector")
@@ -127,7 +127,7 @@ def _label_mistakes(
             f"The value of the label `{key}` is no string: the API server refuses the policy.",
             Rewrite(path, text_of(value)) if scalar else None,
         )
-    elif key not in {*HOST_LABELS, HOST_PATTERN_LABEL} and not LABEL_VALUE.fullmatch(value):
+    elif key not in {*HOST_LABELS, *HOST_PATTERNS} and not LABEL_VALUE.fullmatch(value):
         yield mistake(
             manifest,
             path,
