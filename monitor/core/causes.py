@@ -204,6 +204,40 @@ _TABLE = (
         ),
     ),
     Cause(
+        code="host-policy-inactive",
+        verdicts=("gap",),
+        scope="policy",
+        title="The node's daemon does not apply the policy to its host",
+        what=(
+            "A policy for hosts or for the network selects the node, and the node's daemon has not "
+            "taken it up: policies of that kind are switched off there or were never watched, or "
+            "the node's labels or annotation changed after the daemon last looked at them."
+        ),
+        remedy=(
+            "Host policies are off by default: set `enableKubeArmorHostPolicy: true` in "
+            "KubeArmor's configuration. Network policies need `nft` on the node. Either takes a "
+            "restart of the daemon: it leaves every container of that node unprotected for "
+            "seconds. After a change of the node touching any policy of that kind is enough, and "
+            'costs nothing: `kubectl annotate kubearmorhostpolicy NAME touched="$(date +%s)" '
+            "--overwrite`."
+        ),
+    ),
+    Cause(
+        code="version-skew",
+        verdicts=("gap",),
+        scope="release",
+        title="The daemon's release does not know what the policy uses",
+        what=(
+            "The policy's selector, or its kind, is younger than the release of the daemon on that "
+            "node. The API server accepts it; the daemon ignores it or reads it otherwise."
+        ),
+        remedy=(
+            "Bring all daemons to the release that the CRDs belong to; the roll-out restarts each "
+            "node's daemon once and leaves that node unprotected for seconds. Until then select by "
+            "what the old release knows: plain labels that the nodes bear, one policy per host."
+        ),
+    ),
+    Cause(
         code="startup-window",
         verdicts=("gap",),
         scope="policy",
