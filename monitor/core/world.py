@@ -64,6 +64,11 @@ class World:
         self.config: dict[str, str] = {}
         self.dirty: dict[str, None] = {}
         self.marked_at = started
+        self.marked_hosts: dict[str, None] = {}
+        self.host_policies: tuple[PolicyState, ...] = ()
+        self.deleted_host_policies: tuple[PolicyState, ...] = ()
+        self.host_effects: dict[tuple[str, str], Effects] = {}
+        self.host_names: dict[str, str] = {}
         self._early_effects: dict[str, Effects] = {}
         self.ended: list[tuple[ContainerRecord, Interval]] = []
         self._labels: WeakValueDictionary[LabelsKey, Labels] = WeakValueDictionary()
@@ -104,7 +109,7 @@ class World:
         elif isinstance(item, Namespace):
             self._namespace(item, at=at, deleted=deleted)
         elif isinstance(item, Node):
-            self._node(item, deleted=deleted)
+            self._node(item, at=at, deleted=deleted, listed=listed)
         elif isinstance(item, ConfigMap):
             self._configuration(item, deleted=deleted)
 
@@ -168,6 +173,7 @@ class World:
         if node is not None and state.uid in node.daemon_pods:
             node.forget_daemon_pod(state.uid, at=at)
             self.mark_node(node)
+        self.mark_host(state.node)
         for container in state.containers:
             self._end(container, (at, at))
 
@@ -192,6 +198,7 @@ class World:
                 container.residual = (container.residual or {}) | dict.fromkeys(gone, at)
 
     def _containers(self, state: PodState, pod: Pod, *, at: float) -> None:
+        self.mark_host(state.node)
         known = {container.id for container in state.containers}
         present: set[str] = set()
         for status, kind in statuses(pod):
@@ -292,6 +299,7 @@ class World:
     def _policy_changed(self, key: PolicyKey) -> None:
         kind, namespace, _name = key
         if kind not in CONTAINER_KINDS:
+            self._host_policy_changed()
             return
         self.expectation.changed()
         self._ambiguous = None
@@ -308,6 +316,24 @@ class World:
             if key in before.members and key in container.covered:
                 kept = container.expected.members - alone
                 container.covered = self.expectation.common(container.covered, kept)
+
+    def _host_policy_changed(self) -> None:
+        def ordered(policies: dict[PolicyKey, PolicyState]) -> list[PolicyState]:
+            return [policies[key] for key in sorted(policies) if key[0] not in CONTAINER_KINDS]
+
+        self.host_policies = tuple(ordered(self.policies))
+        self.deleted_host_policies = tuple(
+            policy for policy in ordered(self.deleted_policies) if policy.key not in self.policies
+        )
+        self.marked_hosts.update(dict.fromkeys(self.nodes))
+
+    def report_host_effect(self, place: str, kind: str, effect: Effect, updated: float) -> None:
+        """Keep what an alert says of a host; `place` is its name, or `daemon:NODE`."""
+        effects = self.host_effects.setdefault((place, kind), Effects())
+        if effects.note(effect, updated):
+            self.mark_host(self.host_names.get(place, place.removeprefix("daemon:")))
+        if len(self.host_effects) > STRANGERS_KEPT:
+            del self.host_effects[next(iter(self.host_effects))]
 
     # --- namespaces, nodes, configuration -------------------------------------------------------
 
@@ -328,9 +354,12 @@ class World:
             found = self.nodes[name] = NodeState(name=name, text=self.sources.get(f"text/{name}"))
         return found
 
-    def _node(self, item: Node, *, deleted: bool) -> None:
+    def _node(self, item: Node, *, at: float, deleted: bool, listed: bool) -> None:
+        outages = self.sources.get("kubernetes/nodes").outages
+        since = outages[-1][0] if listed and outages else at
         node = self.node(item.metadata.name)
         node.node = None if deleted else item
+        node.marks.take(node.node, since=since, at=at)
         self.mark_node(node)
 
     def _configuration(self, item: ConfigMap, *, deleted: bool) -> None:
@@ -352,13 +381,21 @@ class World:
     # --- marking --------------------------------------------------------------------------------
 
     def mark_node(self, node: NodeState) -> None:
-        """All containers of a node may have another verdict."""
+        """All containers of a node, and its host, may have another verdict."""
+        self.mark_host(node.name)
         for container in node.containers.values():
             self.dirty[container.id] = None
 
     def mark_all(self) -> None:
-        """All containers may have another verdict."""
+        """All containers and hosts may have another verdict."""
         self.dirty.update(dict.fromkeys(self.containers))
+        if self.host_policies:
+            self.marked_hosts.update(dict.fromkeys(self.nodes))
+
+    def mark_host(self, name: str) -> None:
+        """The host policies of a node may have another verdict."""
+        if self.host_policies and name:
+            self.marked_hosts[name] = None
 
     def lingering(self, container: ContainerRecord) -> Iterator[PolicyState]:
         """Deleted policies that selected the container and that its daemon still lists."""
