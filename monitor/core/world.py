@@ -394,7 +394,7 @@ class World:
 
     def mark_host(self, name: str) -> None:
         """The host policies of a node may have another verdict."""
-        if self.host_policies and name:
+        if self.host_policies and name in self.nodes:
             self.marked_hosts[name] = None
 
     def lingering(self, container: ContainerRecord) -> Iterator[PolicyState]:
