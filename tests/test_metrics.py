@@ -41,6 +41,7 @@ STATISTICS = Statistics(
     pending_ages=(0.2, 0.3, 40.0, 5000.0),
     containers=12,
     pairs=30,
+    host_pairs={"covered": 5, "gap": 2},
 )
 OUTBOX = OutboxStatistics(records=7, bytes=4096, dropped=2, oldest_age_seconds=1.5)
 
@@ -144,6 +145,13 @@ async def test_copied_numbers_are_shown_as_they_were() -> None:
         "coverage_containers{verdict=unsupported}": 0,
         "coverage_containers{verdict=unpoliced}": 0,
         "coverage_ratio": 0.75,
+        "host_policies{verdict=covered}": 5,
+        "host_policies{verdict=gap}": 2,
+        "host_policies{verdict=lost}": 0,
+        "host_policies{verdict=unknown}": 0,
+        "host_policies{verdict=pending}": 0,
+        "host_policies{verdict=exempt}": 0,
+        "host_policies{verdict=unsupported}": 0,
         "gaps_open{cause=daemon-down}": 1,
         "gaps_open{cause=unexplained}": 0,
         "gaps_total{cause=daemon-down}": 3,
