@@ -183,13 +183,11 @@ class Coverage:
 
     def _mark_by(self, fact: facts.Fact, node: NodeState, incarnation: Incarnation) -> None:
         """Mark what a line that names no container can have changed."""
-        if isinstance(fact, facts.NodeNamed):
-            self._world.host_names[fact.name] = node.name
-        if self._is_judged_by_lines(incarnation):
-            self._world.mark_host(node.name)
         if isinstance(fact, facts.Unrecognised):
             self._unknown_line(node, incarnation)
-        elif isinstance(fact, facts.PodSeen):
+            return
+        self._mark_host_by(fact, node, incarnation)
+        if isinstance(fact, facts.PodSeen):
             self._mark_pod(fact, incarnation)
         elif isinstance(fact, DECISIVE):
             self._world.mark_node(node)
@@ -199,6 +197,16 @@ class Coverage:
             self._mark_policy(node, (fact.kind, fact.namespace, fact.name))
         else:
             self._world.mark_node(node)
+
+    def _mark_host_by(self, fact: facts.Fact, node: NodeState, incarnation: Incarnation) -> None:
+        if isinstance(fact, facts.NodeNamed):
+            self._world.host_names[fact.name] = node.name
+        if not self._is_judged_by_lines(incarnation):
+            return
+        if isinstance(fact, facts.PodSeen):
+            self._world.mark_network(node.name)
+        else:
+            self._world.mark_host(node.name)
 
     def _unknown_line(self, node: NodeState, incarnation: Incarnation) -> None:
         release = node.release(incarnation) or "unknown"

@@ -6,7 +6,7 @@ of each verdict in the metrics.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from monitor.core.causes import rank
@@ -70,11 +70,16 @@ class Hosts:
             self._counted[name] = counted
             self.counts.update(counted)
 
-    def pairs(self, view: NodeView, *, now: float) -> tuple[PairState, ...]:
-        """Every policy that is expected on the node or in force there, sorted."""
+    def pairs(self, views: Iterable[NodeView], *, now: float) -> dict[str, tuple[PairState, ...]]:
+        """By node, every policy that is expected there or in force, sorted."""
         if not self._world.host_policies and not self._world.deleted_host_policies:
-            return ()
+            return {}
         names = self._host_names()
+        return {view.node.name: self._pairs(view, names, now=now) for view in views}
+
+    def _pairs(
+        self, view: NodeView, names: Mapping[str, int], *, now: float
+    ) -> tuple[PairState, ...]:
         pairs = [_state(policy, verdict) for policy, verdict in self._judge(view, names, now=now)]
         pairs.extend(excess_state(policy) for policy in self._excess(view, names))
         return tuple(sorted(pairs, key=lambda pair: (pair.kind, pair.namespace, pair.name)))

@@ -55,13 +55,15 @@ class Reporter:
             )
             for container in self._world.containers.values()
         ]
+        views = [nodes[name] for name in sorted(self._world.nodes)]
+        of_hosts = self._hosts.pairs(views, now=at)
         return Report(
             at=at,
             cluster=cluster,
             containers=tuple(
                 sorted(containers, key=lambda c: (c.namespace, c.pod, c.container, c.container_id))
             ),
-            nodes=tuple(self._node(nodes[name], at=at) for name in sorted(self._world.nodes)),
+            nodes=tuple(self._node(view, of_hosts.get(view.node.name, ())) for view in views),
             gaps=self._ledger.gaps(),
             incidents=self._ledger.incidents(),
             findings=(),
@@ -102,9 +104,8 @@ class Reporter:
         for policy in self._world.lingering(container):
             yield excess_state(policy)
 
-    def _node(self, view: NodeView, *, at: float) -> NodeCoverage:
+    def _node(self, view: NodeView, policies: tuple[PairState, ...]) -> NodeCoverage:
         node, incarnation = view.node, view.incarnation
-        policies = self._hosts.pairs(view, now=at)
         verdict, cause = _daemon_verdict(view)
         if verdict == "covered":
             verdict, cause = worst_of(policies) or (verdict, cause)

@@ -37,7 +37,7 @@ from monitor.core.kubernetes import (
 )
 from monitor.core.model import Interval
 from monitor.core.nodes import DAEMON_LABEL, NodeState
-from monitor.core.policies import CONTAINER_KINDS, PolicyState, kind_of
+from monitor.core.policies import CONTAINER_KINDS, NETWORK_POLICY, PolicyState, kind_of
 from monitor.core.semantics import parse
 
 STRANGERS_KEPT: Final = 10_000
@@ -67,6 +67,7 @@ class World:
         self.marked_hosts: dict[str, None] = {}
         self.host_policies: tuple[PolicyState, ...] = ()
         self.deleted_host_policies: tuple[PolicyState, ...] = ()
+        self._has_network_policies = False
         self.host_effects: dict[tuple[str, str], Effects] = {}
         self.host_names: dict[str, str] = {}
         self._early_effects: dict[str, Effects] = {}
@@ -173,7 +174,7 @@ class World:
         if node is not None and state.uid in node.daemon_pods:
             node.forget_daemon_pod(state.uid, at=at)
             self.mark_node(node)
-        self.mark_host(state.node)
+        self.mark_network(state.node)
         for container in state.containers:
             self._end(container, (at, at))
 
@@ -198,7 +199,7 @@ class World:
                 container.residual = (container.residual or {}) | dict.fromkeys(gone, at)
 
     def _containers(self, state: PodState, pod: Pod, *, at: float) -> None:
-        self.mark_host(state.node)
+        self.mark_network(state.node)
         known = {container.id for container in state.containers}
         present: set[str] = set()
         for status, kind in statuses(pod):
@@ -325,6 +326,7 @@ class World:
         self.deleted_host_policies = tuple(
             policy for policy in ordered(self.deleted_policies) if policy.key not in self.policies
         )
+        self._has_network_policies = any(p.kind == NETWORK_POLICY for p in self.host_policies)
         self.marked_hosts.update(dict.fromkeys(self.nodes))
 
     def report_host_effect(self, place: str, kind: str, effect: Effect, updated: float) -> None:
@@ -396,6 +398,11 @@ class World:
         """The host policies of a node may have another verdict."""
         if self.host_policies and name in self.nodes:
             self.marked_hosts[name] = None
+
+    def mark_network(self, name: str) -> None:
+        """The network policies of a node may have another verdict."""
+        if self._has_network_policies:
+            self.mark_host(name)
 
     def lingering(self, container: ContainerRecord) -> Iterator[PolicyState]:
         """Deleted policies that selected the container and that its daemon still lists."""
