@@ -51,7 +51,9 @@ def is_in_excess(policy: PolicyState, view: NodeView, *, deleted: bool = False) 
         return False
     if lines[-1].action == "deleted" or is_active(policy.kind, incarnation) is False:
         return False
-    if policy.kind == HOST_POLICY and not has_enforcer(incarnation):
+    if policy.kind == HOST_POLICY and not (
+        has_enforcer(incarnation) and incarnation.node_mode in {None, "enabled"}
+    ):
         return False
     if not deleted and policy.learned(incarnation, view.node.clock) is None:
         return False

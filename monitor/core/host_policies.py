@@ -40,7 +40,7 @@ from monitor.core.verdict import Judged
 def judge_host(
     policy: PolicyState, view: NodeView, selected: Selected, *, limits: Limits, now: float
 ) -> Judged:
-    """The verdict of a policy that should be in force on the node."""
+    """The verdict of a policy that should be in force on a node whose object is known."""
     return _HostPair(policy, view, selected, limits=limits, now=now).judge()
 
 
@@ -63,15 +63,19 @@ class _HostPair:
         self.limits = limits
         self.now = now
         self.is_host = policy.kind == HOST_POLICY
+        marks = view.node.marks.latest
+        assert marks is not None
+        self.marks = marks
         self.chosen = self._chosen()
         self.needed = later(policy.changed, self.chosen)
 
     def judge(self) -> Judged:
         if self.view.unsupported:
             return Judged("unsupported", cause="unsupported-node", since=self.needed)
-        marks = self.node.marks.latest
-        if self.is_host and marks is not None and marks.mode != "enabled":
-            return Judged("exempt", cause=f"annotation-{marks.mode}", since=marks.since)
+        mode = self.marks.mode
+        if self.is_host and mode != "enabled":
+            exempted = self.node.marks.since(lambda marks: marks.mode == mode)
+            return Judged("exempt", cause=f"annotation-{mode}", since=exempted)
         for resource in ("pods", "nodes", POLICY_RESOURCES[self.policy.kind]):
             since = self.view.blind.get(resource)
             if since is not None and self.now - since >= self.limits.grace:
@@ -181,10 +185,7 @@ class _HostPair:
 
     def _applies(self, incarnation: Incarnation) -> bool | None:
         """Whether that release attaches the policy to a node with these labels; None: open."""
-        marks = self.node.marks.latest
-        if marks is None:
-            return None
-        policy, identities = self.policy, marks.identities
+        policy, identities = self.policy, self.marks.identities
 
         def attaches(meaning: HostBehaviour) -> bool:
             if not self.is_host and not meaning.network_policies:

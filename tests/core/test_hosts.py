@@ -356,6 +356,32 @@ def test_a_release_that_does_not_know_what_a_policy_uses_is_skewed(
     assert story.host(policy) == verdict
 
 
+@pytest.mark.parametrize("release", ["v1.6.14", "v1.7.4"])
+def test_a_network_policy_that_selects_pods_does_not_fall_on_other_nodes(release: str) -> None:
+    story = ready(release=release)
+    policy = story.network_policy(nodes={"kubernetes.io/os": "linux"}, pods={"app": "cart"})
+    story.wait(0.2)
+    story.learn(policy)
+    assert story.host(policy) == {"v1.6.14": "excess", "v1.7.4": ""}[release]
+
+
+def test_a_policy_for_another_node_is_not_in_excess_while_its_revision_is_unread() -> None:
+    story = ready(release="v1.7.3", hosts=True)
+    policy = story.host_policy(nodes={"kubearmor.io/hostname": "elsewhere"})
+    story.wait(0.2)
+    story.learn(policy)
+    story.edit(policy)
+    assert story.host(policy) == ""
+
+
+def test_without_an_enforcer_no_host_policy_is_in_excess() -> None:
+    story = without_enforcer()
+    policy = story.host_policy()
+    story.learn(policy)
+    story.remove(policy)
+    assert story.host(policy) == ""
+
+
 def test_an_old_release_that_takes_a_missing_host_name_for_a_match_is_in_excess() -> None:
     story = ready(release="v1.7.3", hosts=True)
     policy = story.host_policy(nodes={"kubearmor.io/hostname": "elsewhere"})
@@ -367,6 +393,7 @@ def test_an_old_release_that_takes_a_missing_host_name_for_a_match_is_in_excess(
 UNKNOWN_RELEASE: dict[str, str] = {
     "plain label": "covered inferred",
     "host pattern": "unknown release-unknown",
+    "network": "covered inferred",
 }
 
 
@@ -378,9 +405,11 @@ def test_an_unknown_release_attaches_what_all_releases_would(what: str) -> None:
     story.boot()
     story.until(0)
     plain = {"kubernetes.io/os": "linux"}
-    policy = story.host_policy(
-        nodes=plain if what == "plain label" else {"kubernetes.io/hostnamereg": "node-*"}
-    )
+    policy = {
+        "plain label": lambda: story.host_policy(nodes=plain),
+        "host pattern": lambda: story.host_policy(nodes={"kubernetes.io/hostnamereg": "node-*"}),
+        "network": lambda: story.network_policy(nodes=plain),
+    }[what]()
     story.wait(0.2)
     story.learn(policy)
     story.wait(15)
@@ -519,6 +548,30 @@ def test_a_replaced_daemon_loses_host_policies_until_it_names_them_again() -> No
     assert story.host(policy) == "covered inferred"
 
 
+def test_a_daemon_that_comes_back_without_naming_a_policy_leaves_it_lost() -> None:
+    story, policy = guarded()
+    story.kill()
+    story.wait(2)
+    story.revive()
+    story.wait(1)
+    story.begin()
+    story.say("Initialized BPF-LSM Enforcer", "Initialized KubeArmor")
+    story.wait(1)
+    assert story.host(policy) == "lost daemon-down"
+    story.wait(60)
+    assert story.host(policy) == "lost daemon-down"
+
+
+def test_a_policy_that_was_not_in_force_is_not_lost_with_its_daemon() -> None:
+    story = without_enforcer()
+    policy = story.host_policy()
+    story.wait(0.2)
+    story.learn(policy)
+    story.kill()
+    story.wait(20)
+    assert story.host(policy) == "gap daemon-down"
+
+
 def test_a_node_that_no_daemon_can_protect_is_unsupported() -> None:
     story = ready(hosts=True)
     story.node("win", system="windows")
@@ -596,6 +649,60 @@ def test_labels_that_changed_during_an_outage_count_from_its_end() -> None:
     story.up("kubernetes/nodes")
     story.wait(15)
     assert story.host(policy) == "gap host-policy-inactive"
+
+
+def test_a_starting_daemon_whose_text_is_unread_leaves_host_policies_unknown() -> None:
+    story = listening(text=False)
+    policy = story.host_policy()
+    story.daemon()
+    story.wait(30)
+    assert story.host(policy) == "unknown no-evidence-source"
+
+
+def test_shortly_after_an_outage_of_the_api_a_missing_daemon_is_no_gap_yet() -> None:
+    story = listening()
+    policy = story.host_policy()
+    story.down("kubernetes/daemonsets", "kubernetes/configmaps")
+    story.wait(GRACE + 5)
+    assert story.host(policy) == "unknown source-outage"
+    story.up("kubernetes/daemonsets", "kubernetes/configmaps")
+    assert story.host(policy) == "gap daemon-absent"
+
+
+def read_late(*, with_policy: bool) -> Story:
+    """The first lines of the daemon's output were rotated away before anyone read them."""
+    story = listening()
+    story.protects_hosts = True
+    if with_policy:
+        story.host_policy()
+    story.unheard.add("text/node-a")
+    story.daemon()
+    story.wait(10)
+    story.boot()
+    story.unheard.discard("text/node-a")
+    story.wait(20)
+    story.configure_namespaces("shop")
+    story.wait(90)
+    return story
+
+
+def test_a_policy_older_than_what_could_be_read_is_unknown() -> None:
+    story = read_late(with_policy=True)
+    (policy,) = story.policies
+    assert story.host(policy) == "unknown source-outage"
+
+
+def test_a_policy_is_not_in_force_for_sure_until_an_enforcer_is_known_to_be_up() -> None:
+    story = read_late(with_policy=False)
+    policy = story.host_policy()
+    story.wait(0.2)
+    story.learn(policy)
+    assert story.host(policy) == "pending"
+    story.wait(GRACE + 1)
+    assert story.host(policy) == "unknown no-evidence-source"
+    story.push(story.pod())
+    assert story.host(policy) == "covered inferred"
+    assert story.core.statistics(story.now).host_pairs == {"covered": 1}
 
 
 # --- laws ---------------------------------------------------------------------------------------
