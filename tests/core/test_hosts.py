@@ -1,6 +1,8 @@
 """Host and network policies are judged per node (dossier 5.4, 5.5, 6.6; design 3)."""
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -692,14 +694,35 @@ def test_a_policy_older_than_what_could_be_read_is_unknown() -> None:
     assert story.host(policy) == "unknown source-outage"
 
 
-def test_a_policy_is_not_in_force_for_sure_until_an_enforcer_is_known_to_be_up() -> None:
-    story = read_late(with_policy=False)
+def silent_about_its_enforcer() -> Story:
+    """A daemon whose output was read from its first line, and names no enforcer."""
+    story = listening()
+    story.protects_hosts = True
+    story.daemon()
+    story.begin()
+    story.say("Initialized KubeArmor")
+    story.until(0)
+    return story
+
+
+@pytest.mark.parametrize(
+    ("tell", "verdict"),
+    [
+        (partial(read_late, with_policy=False), "unknown source-outage"),
+        (silent_about_its_enforcer, "unknown no-evidence-source"),
+    ],
+    ids=["unread", "unsaid"],
+)
+def test_a_policy_is_in_force_only_where_an_enforcer_is_known_to_be_up(
+    tell: Callable[[], Story], verdict: str
+) -> None:
+    story = tell()
     policy = story.host_policy()
     story.wait(0.2)
     story.learn(policy)
     assert story.host(policy) == "pending"
     story.wait(GRACE + 1)
-    assert story.host(policy) == "unknown no-evidence-source"
+    assert story.host(policy) == verdict
     story.push(story.pod())
     assert story.host(policy) == "covered inferred"
     assert story.core.statistics(story.now).host_pairs == {"covered": 1}
