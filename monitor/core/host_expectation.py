@@ -12,7 +12,7 @@ from msgspec import Struct
 from monitor.core.containers import ContainerRecord
 from monitor.core.effects import Effects
 from monitor.core.evidence import Incarnation
-from monitor.core.host_semantics import HostBehaviour, host_behaviour
+from monitor.core.host_semantics import NEWEST, HostBehaviour, host_behaviour
 from monitor.core.judgement import POLICY_RESOURCES, NodeView
 from monitor.core.policies import HOST_POLICY, PolicyState
 from monitor.core.rules import Rules
@@ -47,7 +47,7 @@ def is_in_excess(policy: PolicyState, view: NodeView, *, deleted: bool = False) 
     """
     incarnation, meaning = view.incarnation, host_behaviour(view.release)
     lines = incarnation.policies.get(policy.key) if incarnation is not None else None
-    if incarnation is None or meaning is None or not lines or view.phase != "ready":
+    if incarnation is None or meaning is None or not lines:
         return False
     if lines[-1].action == "deleted" or is_active(policy.kind, incarnation) is False:
         return False
@@ -57,13 +57,22 @@ def is_in_excess(policy: PolicyState, view: NodeView, *, deleted: bool = False) 
         return False
     if not deleted and policy.learned(incarnation, view.node.clock) is None:
         return False
-    last = last_evaluation(policy.kind, incarnation, meaning)
-    marks = view.node.marks.at(view.node.clock.instant(last[0], at=last[1])[1])
-    if marks is None or (policy.kind == HOST_POLICY and marks.mode != "enabled"):
-        return False
     if policy.pods.labels and meaning.network_selects_pods:
         return False
-    return policy.nodes.selects(marks.identities, meaning=meaning)
+    return was_selected(policy, view, incarnation, meaning=meaning)
+
+
+def was_selected(
+    policy: PolicyState, view: NodeView, incarnation: Incarnation, *, meaning: HostBehaviour | None
+) -> bool:
+    """Whether the daemon's last evaluation surely found the node selected, and not exempt."""
+    position, at = last_evaluation(policy.kind, incarnation, meaning)
+    borne = view.node.marks.during(view.node.clock.instant(position, at=at)) if position else ()
+    return bool(borne) and all(
+        policy.nodes.selects(marks.identities, meaning=meaning or NEWEST)
+        and (policy.kind != HOST_POLICY or marks.mode == "enabled")
+        for marks in borne
+    )
 
 
 def is_active(kind: str, incarnation: Incarnation) -> bool | None:

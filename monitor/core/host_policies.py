@@ -12,7 +12,6 @@ it. Network policies are applied with nftables, so they need no LSM, and the ann
 concerns host policies only (5.5, 6.6).
 """
 
-from collections.abc import Callable
 from functools import cached_property
 
 from monitor.core.containers import ContainerRecord
@@ -25,6 +24,7 @@ from monitor.core.host_expectation import (
     is_active,
     is_formless,
     last_evaluation,
+    was_selected,
 )
 from monitor.core.host_semantics import DESCRIBED, HostBehaviour, host_behaviour
 from monitor.core.instants import later
@@ -137,7 +137,7 @@ class _HostPair:
         if self.is_host and self._lacks_enforcer(incarnation):
             return self._gap("enforcer-absent")
         applies = self._applies(incarnation)
-        if self._is_behind(incarnation) or applies is False:
+        if applies is False:
             return self._gap("version-skew", predicted=False)
         if is_active(self.policy.kind, incarnation) is False:
             return self._gap("host-policy-inactive", predicted=False)
@@ -169,22 +169,8 @@ class _HostPair:
             return tuple(meaning for meaning in DESCRIBED if meaning.network_policies)
         return DESCRIBED
 
-    def _agreed(
-        self, incarnation: Incarnation, asked: Callable[[HostBehaviour], bool]
-    ) -> bool | None:
-        answers = {asked(meaning) for meaning in self._meanings(incarnation)}
-        return answers.pop() if len(answers) == 1 else None
-
-    def _is_behind(self, incarnation: Incarnation) -> bool:
-        """Whether the release ignores what the policy selects by (F21)."""
-        selects_pods = bool(self.policy.pods.labels)
-        return (
-            selects_pods
-            and self._agreed(incarnation, lambda meaning: meaning.network_selects_pods) is False
-        )
-
     def _applies(self, incarnation: Incarnation) -> bool | None:
-        """Whether that release attaches the policy to a node with these labels; None: open."""
+        """Whether that release attaches the policy to such a node (F21); None: open."""
         policy, identities = self.policy, self.marks.identities
 
         def attaches(meaning: HostBehaviour) -> bool:
@@ -194,7 +180,8 @@ class _HostPair:
                 return meaning.network_selects_pods
             return policy.nodes.selects(identities, meaning=meaning)
 
-        return self._agreed(incarnation, attaches)
+        answers = {attaches(meaning) for meaning in self._meanings(incarnation)}
+        return answers.pop() if len(answers) == 1 else None
 
     # --- evidence -------------------------------------------------------------------------------
 
@@ -206,7 +193,7 @@ class _HostPair:
             known = self.node.clock.instant(learned.position, at=learned.at)
             since = later(known, self.chosen)
             return Judged("covered", grade="inferred", since=since, predicted=True)
-        deadline = self._settled_by(self._deadline(learned))
+        deadline = self._deadline()
         unread = is_unread(self.node, incarnation, since=self._unread_from(learned))
         if self.now < deadline and (self.lost is None or not unread):
             return self._waiting(deadline, applies=applies)
@@ -238,19 +225,18 @@ class _HostPair:
         return self._gap("unexplained", predicted=True)
 
     def _evaluated(self, incarnation: Incarnation) -> bool:
-        """Whether that daemon surely evaluated after the node, or its Pods, came to be selected."""
+        """Whether that daemon surely found the node, or all Pods, selected when it last looked."""
         if self.policy.pods.labels:
             return all(self._is_handled(container) for container in self.selected.pods)
         known = host_behaviour(self.node.release(incarnation))
-        position, at = last_evaluation(self.policy.kind, incarnation, known)
-        return position > 0 and self.node.clock.instant(position, at=at)[0] >= self.chosen[1]
+        return was_selected(self.policy, self.view, incarnation, meaning=known)
 
-    def _deadline(self, learned: Learned | None) -> float:
+    def _deadline(self) -> float:
         """Until when silence is normal."""
         text = self.node.text
         read_since = text.since if text.up else 0.0
         start = max(self.needed[1], self.view.phase_since[1], self.view.began, read_since)
-        return max(start, learned.at if learned is not None else 0.0) + self.limits.grace
+        return self._settled_by(start + self.limits.grace)
 
     def _proof(self, incarnation: Incarnation) -> float | None:
         """When an effect of this revision was last reported in that incarnation (node's clock)."""

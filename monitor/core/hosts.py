@@ -153,7 +153,7 @@ def _selected_pods(policy: PolicyState, node: NodeState) -> tuple[ContainerRecor
     return tuple(
         container
         for container in node.containers.values()
-        if not container.pod.deleting and policy.pods.selects(container.pod.labels.identities)
+        if policy.pods.selects(container.pod.labels.identities)
     )
 
 

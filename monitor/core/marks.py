@@ -46,7 +46,7 @@ class MarksOfNode:
         changed = (since, at)
         if latest is None:
             changed = second_of(node.metadata.creation_timestamp) or (at, at)
-        self._kept = (*self._kept, Marks(changed, identities, mode(node)))[-KEPT:]
+        self._kept = _bounded((*self._kept, Marks(changed, identities, mode(node))))
 
     @property
     def latest(self) -> Marks | None:
@@ -61,7 +61,30 @@ class MarksOfNode:
             found = marks.since
         return found
 
-    def at(self, instant: float) -> Marks | None:
-        """The marks at an instant; those that may have come just before it count as there."""
-        before = [marks for marks in self._kept if marks.since[0] <= instant]
-        return before[-1] if before else None
+    def during(self, instant: Interval) -> tuple[Marks, ...]:
+        """All marks that the node may have borne at that instant."""
+        following = (*self._kept[1:], None)
+        return tuple(
+            marks
+            for marks, after in zip(self._kept, following, strict=True)
+            if marks.since[0] <= instant[1] and (after is None or instant[0] <= after.since[1])
+        )
+
+
+def _bounded(kept: tuple[Marks, ...]) -> tuple[Marks, ...]:
+    """So many at most: of two neighbours that differ least is kept what both say.
+
+    So what changes all the time, and selects nothing, is forgotten first. To know less of a time is
+    safe: a node is taken for selected then only where it surely was.
+    """
+    if len(kept) <= KEPT:
+        return kept
+    place = min(range(len(kept) - 2), key=lambda one: (_distance(*kept[one : one + 2]), -one))
+    first, second = kept[place : place + 2]
+    mode = first.mode if first.mode != "enabled" else second.mode
+    both = Marks(first.since, first.identities & second.identities, mode)
+    return (*kept[:place], both, *kept[place + 2 :])
+
+
+def _distance(one: Marks, other: Marks) -> tuple[bool, int]:
+    return one.mode != other.mode, len(one.identities ^ other.identities)

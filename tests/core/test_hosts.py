@@ -210,6 +210,23 @@ def test_what_passes_against_a_policy_contradicts_it() -> None:
     assert story.host(policy) == "covered proven"
 
 
+def test_what_passes_after_a_proof_contradicts_it() -> None:
+    story, policy = guarded()
+    story.host_alert()
+    story.wait(3)
+    story.host_alert(Action="Audit (Block)", Result="Passed", Enforcer="eBPF Monitor")
+    assert story.host(policy) == "gap contradicted"
+
+
+def test_what_passed_before_the_last_evaluation_says_nothing_of_now() -> None:
+    story, policy = guarded()
+    story.host_alert(Action="Audit (Block)", Result="Passed", Enforcer="eBPF Monitor")
+    story.wait(3)
+    story.touch(policy)
+    story.learn(policy, action="modified")
+    assert story.host(policy) == "covered inferred"
+
+
 # --- not in force -------------------------------------------------------------------------------
 
 
@@ -218,6 +235,15 @@ def test_a_daemon_that_is_not_told_to_protect_its_host_leaves_its_policies_inact
     policy = story.host_policy()
     assert story.host(policy) == "gap host-policy-inactive"
     assert node(story).policies[0].predicted is False
+
+
+def test_the_configuration_alone_says_that_host_policies_are_off() -> None:
+    story = listening()
+    story.daemon()
+    story.begin()
+    story.say("Initialized BPF-LSM Enforcer", "Initialized KubeArmor")
+    story.until(0)
+    assert story.host(story.host_policy()) == "gap host-policy-inactive"
 
 
 def test_a_daemon_without_network_enforcer_leaves_network_policies_inactive() -> None:
@@ -283,6 +309,22 @@ def test_a_node_relabelled_into_a_policy_is_a_gap_until_a_host_policy_is_touched
     assert story.host(policy) == "covered inferred"
 
 
+def test_a_touch_within_a_second_of_the_relabelling_may_have_come_before_it() -> None:
+    verdicts = {}
+    for pause in (0.5, 1.5):
+        story = ready(hosts=True)
+        policy = story.host_policy(nodes={"zone": "a"})
+        story.learn(policy)
+        story.wait(20)
+        story.remark(zone="a")
+        story.wait(pause)
+        story.touch(policy)
+        story.learn(policy, action="modified")
+        story.wait(15)
+        verdicts[pause] = story.host(policy)
+    assert verdicts == {0.5: "gap host-policy-inactive", 1.5: "covered inferred"}
+
+
 def test_a_network_policy_heals_with_the_next_pod_only_from_v1_7_4_on() -> None:
     verdicts = {}
     for release in ("v1.6.19", "v1.7.4"):
@@ -295,6 +337,77 @@ def test_a_network_policy_heals_with_the_next_pod_only_from_v1_7_4_on() -> None:
         story.see(story.pod())
         verdicts[release] = story.host(policy)
     assert verdicts == {"v1.6.19": "gap host-policy-inactive", "v1.7.4": "covered inferred"}
+
+
+def test_a_node_relabelled_away_and_back_keeps_what_was_in_force() -> None:
+    story = ready(hosts=True)
+    story.remark(zone="a")
+    story.wait(5)
+    policy = story.host_policy(nodes={"zone": "a"})
+    story.learn(policy)
+    story.wait(5)
+    story.remark(zone="b")
+    story.wait(20)
+    story.remark(zone="a")
+    assert story.host(policy) == "covered inferred"
+
+
+@pytest.mark.parametrize(
+    ("before", "verdict"), [("a", "covered inferred"), ("b", "gap host-policy-inactive")]
+)
+def test_many_changes_of_other_labels_hide_no_change_that_matters(
+    before: str, verdict: str
+) -> None:
+    story = ready(hosts=True)
+    story.remark(zone=before)
+    story.wait(5)
+    policy = story.host_policy(nodes={"zone": "a"})
+    story.learn(policy)
+    for number in range(40):
+        story.wait(5)
+        story.remark(zone="a", number=str(number))
+    story.wait(GRACE)
+    assert story.host(policy) == verdict
+
+
+def test_while_many_labels_change_an_exemption_is_not_forgotten() -> None:
+    story = ready(hosts=True)
+    story.remark(mode="audited")
+    story.wait(5)
+    policy = story.host_policy()
+    story.learn(policy)
+    for number in range(40):
+        story.wait(5)
+        story.remark(number=str(number))
+    assert story.host(policy) == "gap host-policy-inactive"
+
+
+def test_a_node_that_was_exempt_or_left_out_while_unseen_is_not_in_excess() -> None:
+    story = ready(hosts=True)
+    story.remark(zone="a")
+    policy = story.host_policy(nodes={"zone": "a"})
+    story.wait(3)
+    story.learn(policy)
+    story.wait(20)
+    story.down("kubernetes/nodes")
+    story.remark(zone="b")
+    story.wait(3)
+    story.touch(policy)
+    story.learn(policy, action="modified")
+    story.wait(3)
+    story.up("kubernetes/nodes")
+    assert story.host(policy) == ""
+
+
+def test_an_audited_node_has_no_host_policy_in_excess() -> None:
+    story = ready(hosts=True)
+    story.remark(mode="audited", zone="a")
+    policy = story.host_policy(nodes={"zone": "a"})
+    story.wait(3)
+    story.learn(policy)
+    story.wait(5)
+    story.remark(mode="audited", zone="b")
+    assert story.host(policy) == ""
 
 
 def test_other_labels_of_a_node_make_no_difference() -> None:
@@ -456,6 +569,29 @@ def test_a_pod_that_the_daemon_has_not_handled_makes_its_network_policy_wait() -
     assert story.host(policy) == "covered inferred"
 
 
+def test_a_pod_waiting_too_long_is_not_excused_by_a_younger_one() -> None:
+    story = ready()
+    policy = story.network_policy(pods={"app": "cart"})
+    story.learn(policy)
+    story.wait(5)
+    story.pod(labels={"app": "cart"})
+    story.wait(8)
+    story.pod("younger", labels={"app": "cart"})
+    story.wait(4)
+    assert story.host(policy) == "gap unexplained"
+
+
+def test_a_network_policy_concerns_a_pod_until_its_containers_have_ended() -> None:
+    story = ready()
+    policy = story.network_policy(pods={"app": "cart"})
+    story.learn(policy)
+    pod = covered(story, labels={"app": "cart"})
+    story.terminate(pod)
+    assert story.host(policy) == "covered inferred"
+    story.stop(pod)
+    assert story.host(policy) == ""
+
+
 # --- the node -----------------------------------------------------------------------------------
 
 
@@ -473,15 +609,26 @@ def test_the_annotation_of_a_node_exempts_it_from_host_policies_only(mode: str) 
     ]
 
 
-def test_a_node_enabled_again_is_a_gap_until_a_host_policy_is_touched() -> None:
-    story, policy = guarded()
+def test_a_node_enabled_later_is_a_gap_until_a_host_policy_is_touched() -> None:
+    story = ready(hosts=True)
     story.remark(mode="audited")
+    story.wait(5)
+    policy = story.host_policy()
+    story.learn(policy)
     story.wait(20)
     story.remark()
     story.wait(15)
     assert story.host(policy) == "gap host-policy-inactive"
     story.touch(policy)
     story.learn(policy, action="modified")
+    assert story.host(policy) == "covered inferred"
+
+
+def test_a_node_exempted_for_a_while_keeps_what_was_in_force() -> None:
+    story, policy = guarded()
+    story.remark(mode="audited")
+    story.wait(20)
+    story.remark()
     assert story.host(policy) == "covered inferred"
 
 
@@ -518,6 +665,22 @@ def test_a_daemon_that_takes_its_node_for_audited_by_itself_has_no_enforcer() ->
     story.wait(0.2)
     story.learn(policy)
     assert story.host(policy) == "gap enforcer-absent"
+
+
+def test_a_node_that_was_audited_when_its_daemon_started_can_be_enabled() -> None:
+    story = listening()
+    story.protects_hosts = True
+    story.remark(mode="audited")
+    story.wait(20)
+    story.daemon()
+    story.boot()
+    story.say("Node Annotations: map[kubearmor-policy:audited kubearmor-visibility:none]")
+    story.wait(20)
+    story.remark()
+    story.wait(20)
+    policy = story.host_policy()
+    story.learn(policy)
+    assert story.host(policy) == "covered inferred"
 
 
 def test_a_node_without_daemon_has_its_host_policies_as_gaps_after_the_grace() -> None:
@@ -562,6 +725,20 @@ def test_a_daemon_that_comes_back_without_naming_a_policy_leaves_it_lost() -> No
     assert story.host(policy) == "lost daemon-down"
     story.wait(60)
     assert story.host(policy) == "lost daemon-down"
+
+
+@pytest.mark.parametrize("reason", ["skewed", "relabelled"])
+def test_a_policy_that_the_daemon_did_not_attach_is_not_lost_with_it(reason: str) -> None:
+    story = ready(release="v1.7.3", hosts=True)
+    pattern, zone = {"kubernetes.io/hostnamereg": "node-*"}, {"zone": "a"}
+    policy = story.host_policy(nodes=pattern if reason == "skewed" else zone)
+    story.learn(policy)
+    story.wait(20)
+    story.remark(zone="a")
+    story.wait(15)
+    story.kill()
+    story.wait(20)
+    assert story.host(policy) == "gap daemon-down"
 
 
 def test_a_policy_that_was_not_in_force_is_not_lost_with_its_daemon() -> None:
@@ -626,6 +803,20 @@ def test_a_revision_that_came_while_the_text_was_unread_is_unknown() -> None:
     story.down("text/node-a")
     assert story.host(policy) == "covered inferred"
     story.edit(policy)
+    story.wait(15)
+    assert story.host(policy) == "unknown source-outage"
+
+
+def test_a_line_that_was_missed_is_not_held_against_a_node_relabelled_later() -> None:
+    story = ready(hosts=True)
+    story.down("text/node-a")
+    policy = story.host_policy(nodes={"zone": "a"})
+    story.learn(policy)
+    story.wait(5)
+    story.up("text/node-a")
+    story.configure_namespaces("books")
+    story.wait(20)
+    story.remark(zone="a")
     story.wait(15)
     assert story.host(policy) == "unknown source-outage"
 
