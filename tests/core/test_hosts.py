@@ -370,6 +370,27 @@ def test_many_changes_of_other_labels_hide_no_change_that_matters(
     assert story.host(policy) == verdict
 
 
+@pytest.mark.parametrize("earlier", [1, 2])
+@pytest.mark.parametrize("turn", [1, 10, 25])
+@pytest.mark.parametrize("other", [{"zone": "b"}, {"zone": "a", "mode": "audited"}])
+def test_a_node_that_changes_all_the_time_is_taken_for_selected_only_where_it_surely_was(
+    other: dict[str, str], turn: int, earlier: int
+) -> None:
+    story = ready(hosts=True)
+    policy = story.host_policy(nodes={"zone": "a"})
+    for mode in (None, "disabled")[:earlier]:
+        story.remark(mode=mode, row=str(mode), rack="1", pool="blue", size="big")
+    for number in range(40):
+        story.remark(**other)
+        story.wait(5)
+        if number == turn:
+            story.learn(policy)
+        story.wait(5)
+        story.remark(zone="a")
+        story.wait(10)
+    assert story.host(policy) == "gap host-policy-inactive"
+
+
 def test_while_many_labels_change_an_exemption_is_not_forgotten() -> None:
     story = ready(hosts=True)
     story.remark(mode="audited")
@@ -617,6 +638,7 @@ def test_a_node_enabled_later_is_a_gap_until_a_host_policy_is_touched() -> None:
     story.learn(policy)
     story.wait(20)
     story.remark()
+    assert story.host(policy) == "pending"
     story.wait(15)
     assert story.host(policy) == "gap host-policy-inactive"
     story.touch(policy)
@@ -727,11 +749,15 @@ def test_a_daemon_that_comes_back_without_naming_a_policy_leaves_it_lost() -> No
     assert story.host(policy) == "lost daemon-down"
 
 
-@pytest.mark.parametrize("reason", ["skewed", "relabelled"])
+@pytest.mark.parametrize("reason", ["skewed", "skewed for Pods", "relabelled"])
 def test_a_policy_that_the_daemon_did_not_attach_is_not_lost_with_it(reason: str) -> None:
     story = ready(release="v1.7.3", hosts=True)
-    pattern, zone = {"kubernetes.io/hostnamereg": "node-*"}, {"zone": "a"}
-    policy = story.host_policy(nodes=pattern if reason == "skewed" else zone)
+    policy = {
+        "skewed": lambda: story.host_policy(nodes={"kubernetes.io/hostnamereg": "node-*"}),
+        "skewed for Pods": lambda: story.network_policy(pods={"app": "cart"}),
+        "relabelled": lambda: story.host_policy(nodes={"zone": "a"}),
+    }[reason]()
+    story.see(story.pod(labels={"app": "cart"}))
     story.learn(policy)
     story.wait(20)
     story.remark(zone="a")
