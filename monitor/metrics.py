@@ -58,6 +58,7 @@ EXPOSURE_BUCKETS = (
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
 LOOP_PROBE_SECONDS = 0.25
 VERDICTS = ("covered", "gap", "lost", "unknown", "pending", "exempt", "unsupported", "unpoliced")
+HOST_VERDICTS = tuple(verdict for verdict in VERDICTS if verdict != "unpoliced")
 COVERAGE_RATIO_OF = ("covered", "gap", "lost", "unknown", "pending")
 
 
@@ -352,6 +353,13 @@ def _coverage_families(statistics: Statistics) -> Iterator[Metric]:
     containers = dict.fromkeys(VERDICTS, 0) | statistics.coverage_containers
     yield _labelled_gauge(
         "coverage_containers", "Running containers by verdict.", ("verdict",), containers
+    )
+    hosts = dict.fromkeys(HOST_VERDICTS, 0) | statistics.host_pairs
+    yield _labelled_gauge(
+        "host_policies",
+        "Pairs of a node and a host or network policy that should protect it, by verdict.",
+        ("verdict",),
+        hosts,
     )
     judged = sum(containers[verdict] for verdict in COVERAGE_RATIO_OF)
     if judged:

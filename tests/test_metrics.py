@@ -42,6 +42,7 @@ STATISTICS = Statistics(
     containers=12,
     pairs=30,
     gaps_paging={"daemon-down": 1},
+    host_pairs={"covered": 5, "gap": 2},
 )
 OUTBOX = OutboxStatistics(records=7, bytes=4096, dropped=2, oldest_age_seconds=1.5)
 
@@ -145,6 +146,13 @@ async def test_copied_numbers_are_shown_as_they_were() -> None:
         "coverage_containers{verdict=unsupported}": 0,
         "coverage_containers{verdict=unpoliced}": 0,
         "coverage_ratio": 0.75,
+        "host_policies{verdict=covered}": 5,
+        "host_policies{verdict=gap}": 2,
+        "host_policies{verdict=lost}": 0,
+        "host_policies{verdict=unknown}": 0,
+        "host_policies{verdict=pending}": 0,
+        "host_policies{verdict=exempt}": 0,
+        "host_policies{verdict=unsupported}": 0,
         "gaps_open{cause=daemon-down}": 1,
         "gaps_open{cause=unexplained}": 0,
         "gaps_paging{cause=daemon-down}": 1,

@@ -18,7 +18,7 @@ examples:
 
 Nothing is installed and nothing is changed: it lists Pods, namespaces, nodes and policies, reads
 the output of KubeArmor's daemons through the API server, and prints what follows from that. Exit
-code 1: a container is not protected (gap or lost).
+code 1: a container, or a node that a host policy selects, is not protected (gap or lost).
 """
 
 
@@ -43,4 +43,6 @@ def run(options: Namespace) -> int:
         sys.stdout.write(encoded.decode())
     else:
         sys.stdout.write(render(orjson.loads(encoded), everything=options.all))
-    return int(any(one.verdict in ("gap", "lost") for one in report.containers))
+    hosts = (pair.verdict for node in report.nodes for pair in node.policies)
+    verdicts = (*(one.verdict for one in report.containers), *hosts)
+    return int("gap" in verdicts or "lost" in verdicts)

@@ -171,4 +171,5 @@ async def _settled(engine: Engine, activity: Activity) -> None:
 
 
 def _undecided(report: Report) -> bool:
-    return any(container.verdict == "pending" for container in report.containers)
+    hosts = (pair.verdict for node in report.nodes for pair in node.policies)
+    return "pending" in (*(container.verdict for container in report.containers), *hosts)

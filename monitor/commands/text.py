@@ -18,18 +18,24 @@ VERDICTS = (
     "unpoliced",
 )
 NOT_CALLED_FOR = ("covered", "exempt", "unsupported", "unpoliced")
+NOT_IN_FORCE = ("gap", "lost")
+HOST = "(the node itself)"
 
 
 def render(report: Document, *, everything: bool = False) -> str:
-    """Return counts, the containers that want attention (or all), incidents and findings."""
+    """Return counts, the containers and nodes that want attention (or all), incidents, findings.
+
+    A node has a line if a host or network policy that should protect it is not in force there.
+    """
     containers = [
         container
         for container in report["containers"]
         if everything or container["verdict"] not in NOT_CALLED_FOR
     ]
     blocks = [_counts(report)]
-    if containers:
-        blocks.append(_table(("VERDICT", "CONTAINER", "NODE", "POLICY", "WHY"), _rows(containers)))
+    rows = [*_rows(containers), *_host_rows(report.get("nodes", ()), everything=everything)]
+    if rows:
+        blocks.append(_table(("VERDICT", "CONTAINER", "NODE", "POLICY", "WHY"), rows))
     blocks.extend(_incident(one) for one in report["incidents"] if one["state"] == "open")
     blocks.extend(_finding(one) for one in report["findings"])
     if blind := [one["name"] for one in report["sources"] if one["state"] == "down"]:
@@ -60,6 +66,18 @@ def _rows(containers: Iterable[Document]) -> Iterator[tuple[str, ...]]:
             ", ".join(_policy(pair) for pair in worst) or "-",
             container["cause"] or ", ".join(sorted({pair["grade"] or "" for pair in worst})) or "-",
         )
+
+
+def _host_rows(nodes: Iterable[Document], *, everything: bool) -> Iterator[tuple[str, ...]]:
+    """A line per node: its policies with the worst verdict."""
+    for node in nodes:
+        verdicts = [pair["verdict"] for pair in node["policies"]]
+        worst = next((verdict for verdict in VERDICTS if verdict in verdicts), None)
+        if worst is None or not (everything or worst in NOT_IN_FORCE):
+            continue
+        pairs = [pair for pair in node["policies"] if pair["verdict"] == worst]
+        reasons = {pair["cause"] or pair["grade"] or "" for pair in pairs}
+        yield worst, HOST, node["node"], ", ".join(map(_policy, pairs)), ", ".join(sorted(reasons))
 
 
 def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

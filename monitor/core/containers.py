@@ -18,6 +18,7 @@ from monitor.core.kubernetes import (
     ContainerState,
     ContainerStatus,
     Metadata,
+    Node,
     Pod,
     PodStatus,
 )
@@ -286,9 +287,9 @@ def is_running(state: ContainerState | None) -> bool:
     return state is not None and state.running is not None
 
 
-def mode(pod: Pod) -> str:
-    """The Pod's own mode: enabled, audited or disabled (dossier 6.1)."""
-    annotations = pod.metadata.annotations
+def mode(item: Pod | Node) -> str:
+    """An object's own mode: enabled, audited or disabled (dossier 6.1; of nodes 6.6)."""
+    annotations = item.metadata.annotations
     value = annotations.get(POLICY_ANNOTATION, "") if annotations else ""
     return value if value in {"audited", "disabled"} else "enabled"
 

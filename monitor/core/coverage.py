@@ -15,9 +15,10 @@ from monitor.core import facts
 from monitor.core.bench import Bench
 from monitor.core.containers import exempt, unsupported
 from monitor.core.deadlines import Deadlines
-from monitor.core.effects import effect_of
+from monitor.core.effects import effect_of, host_effect_of
 from monitor.core.evidence import SHORT_ID, Incarnation, PolicyKey
 from monitor.core.gaps import Ledger
+from monitor.core.hosts import SUBJECT, Hosts
 from monitor.core.joining import LIMIT_OF, Joining
 from monitor.core.judgement import Limits
 from monitor.core.model import (
@@ -86,8 +87,15 @@ class Coverage:
             ),
             limits=limits,
         )
+        self._hosts = Hosts(
+            world=self._world, views=views, deadlines=self._deadlines, limits=limits
+        )
         self._reporter = Reporter(
-            world=self._world, views=views, bench=self._bench, ledger=self._ledger
+            world=self._world,
+            views=views,
+            bench=self._bench,
+            ledger=self._ledger,
+            hosts=self._hosts,
         )
         self._observed: defaultdict[type[Observation], int] = defaultdict(int)
         self._unrecognised: dict[str, int] = {}
@@ -182,7 +190,9 @@ class Coverage:
         """Mark what a line that names no container can have changed."""
         if isinstance(fact, facts.Unrecognised):
             self._unknown_line(node, incarnation)
-        elif isinstance(fact, facts.PodSeen):
+            return
+        self._mark_host_by(fact, node, incarnation)
+        if isinstance(fact, facts.PodSeen):
             self._mark_pod(fact, incarnation)
         elif isinstance(fact, facts.ProfileUpdated):
             pod = self._world.pods_by_key.get((fact.namespace, fact.pod))
@@ -195,6 +205,16 @@ class Coverage:
             self._mark_policy(node, (fact.kind, fact.namespace, fact.name))
         else:
             self._world.mark_node(node)
+
+    def _mark_host_by(self, fact: facts.Fact, node: NodeState, incarnation: Incarnation) -> None:
+        if isinstance(fact, facts.NodeNamed):
+            self._world.host_names[fact.name] = node.name
+        if not self._is_judged_by_lines(incarnation):
+            return
+        if isinstance(fact, facts.PodSeen):
+            self._world.mark_network(node.name)
+        else:
+            self._world.mark_host(node.name)
 
     def _unknown_line(self, node: NodeState, incarnation: Incarnation) -> None:
         release = node.release(incarnation) or "unknown"
@@ -212,6 +232,8 @@ class Coverage:
 
         A re-push of rules that are in force already is the most frequent line there is.
         """
+        if incarnation.enforcer is None and isinstance(fact, facts.MapCreated):
+            self._world.mark_host(node.name)
         container = node.containers.get(identity[:SHORT_ID])
         if container is None or not self._is_judged_by_lines(incarnation):
             return
@@ -271,9 +293,18 @@ class Coverage:
             self._world.node(container.node).clock.compare(int(report.updated * 1e9), at=at)
         if isinstance(report, Alert) and report.release:
             self._release_of(report)
+        if isinstance(report, Alert):
+            self._report_of_host(report)
         effect = effect_of(report)
         if effect is not None:
             self._world.report_effect(report.container_id, effect, report.updated)
+
+    def _report_of_host(self, alert: Alert) -> None:
+        found = host_effect_of(alert)
+        if found is not None:
+            kind, effect = found
+            place = alert.via if alert.via.startswith("daemon:") else alert.host_name
+            self._world.report_host_effect(place, kind, effect, alert.updated)
 
     def _release_of(self, alert: Alert) -> None:
         container = self._world.containers.get(alert.container_id)
@@ -287,6 +318,8 @@ class Coverage:
     def _mark(self, subject: str) -> None:
         if subject.startswith(EVERYTHING):
             self._world.mark_all()
+        elif subject.startswith(SUBJECT):
+            self._world.mark_host(subject.removeprefix(SUBJECT))
         elif subject in self._world.containers:
             self._world.dirty[subject] = None
         elif subject.startswith(LIMIT_OF):
@@ -295,6 +328,8 @@ class Coverage:
             self._world.mark_node(self._world.nodes[subject])
 
     def _decide(self) -> Sequence[Announcement]:
+        if self._world.marked_hosts:
+            self._hosts.settle(now=self._now)
         if not (self._world.dirty or self._world.ended or self._announced):
             return ()
         announced, self._announced = self._announced, []

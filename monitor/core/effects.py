@@ -15,7 +15,11 @@ from msgspec import Struct
 from monitor.core.model import Alert, Log
 from monitor.core.rules import Rules
 
-ENFORCERS: Final = ("BPFLSM", "AppArmor", "PRESET-")
+ENFORCERS: Final = ("BPFLSM", "AppArmor", "PRESET-", "NetworkPolicyEnforcer")
+HOST_ALERTS: Final = {
+    "MatchedHostPolicy": "KubeArmorHostPolicy",
+    "MatchedNetworkPolicy": "KubeArmorNetworkPolicy",
+}
 KINDS_KEPT: Final = 64
 
 
@@ -66,6 +70,17 @@ class Effects:
             default=None,
         )
 
+    def latest_of(self, name: str) -> float | None:
+        """When a policy of that name was last reported to have taken effect, by whichever rule."""
+        return max(
+            (
+                updated
+                for effect, updated in self._latest.items()
+                if effect.happened and effect.policy == name
+            ),
+            default=None,
+        )
+
     def latest_refutation(self, name: str, rules: Rules) -> float | None:
         """When what such a policy forbids was last reported to have been done all the same."""
         return max(
@@ -87,14 +102,29 @@ def _refutes(effect: Effect, name: str, rules: Rules) -> bool:
 
 
 def effect_of(report: Alert | Log) -> Effect | None:
-    """What an alert or a log says about rules; None for nothing."""
+    """What an alert or a log says about a container's rules; None for nothing."""
     if isinstance(report, Log):
         if report.result != "Passed":
             return None
         return Effect("", report.operation, report.resource, "", happened=False)
+    if report.type in HOST_ALERTS:
+        return None
+    if report.type != "MatchedPolicy" and report.action != "Audit (Block)":
+        return None
+    return _match(report)
+
+
+def host_effect_of(alert: Alert) -> tuple[str, Effect] | None:
+    """What an alert says about a host or network policy, with its kind; None for nothing."""
+    kind = HOST_ALERTS.get(alert.type)
+    effect = None if kind is None else _match(alert)
+    return None if kind is None or effect is None else (kind, effect)
+
+
+def _match(report: Alert) -> Effect | None:
     if report.action == "Audit (Block)" and report.result == "Passed":
         return Effect(report.policy, report.operation, report.resource, "Block", happened=False)
-    if report.type != "MatchedPolicy" or not report.policy:
+    if not report.policy:
         return None
     blocked = report.result != "Passed" and report.enforcer.startswith(ENFORCERS)
     if report.action == "Block" and blocked:

@@ -124,6 +124,9 @@ class Incarnation:
         self.enforcer: str | None = None
         self.enforcer_reason = ""
         self.container_source: str | None = None
+        self.protects: dict[str, bool] = {}
+        self.node_mode: str | None = None
+        self.host_name: str | None = None
         self.settings: dict[str, str] = {}
         self.policies: dict[PolicyKey, list[LearnedLine]] = {}
         self.names: dict[str, list[tuple[int, ObjectAction, PolicyKey]]] = {}
@@ -134,6 +137,8 @@ class Incarnation:
         self.namespaces: dict[str, int] = {}
         self.pods: dict[tuple[str, str], array[int]] = {}
         self.last_pod_at = 0.0
+        self.last_pod_position = 0
+        self.last_of_kind: dict[str, LearnedLine] = {}
         self.containers: dict[str, ContainerEvidence] = {}
         self.dead_watches: dict[str, str] = {}
         self._latest_policy: PolicyKey | None = None
@@ -256,6 +261,7 @@ class Incarnation:
         of_name = self.names.setdefault(fact.name, [])
         of_name.append((position, fact.action, key))
         del of_name[:-LINES_OF_A_NAME_KEPT]
+        self.last_of_kind[fact.kind] = lines[-1]
         if fact.action != "modified":
             self.rejected.pop(key, None)
         self.knowledge += 1
@@ -283,7 +289,7 @@ class Incarnation:
 
     def _pod(self, fact: facts.PodSeen, position: int, at: float) -> None:
         key = (intern(fact.namespace), intern(fact.name))
-        self.last_pod_at = at
+        self.last_pod_at, self.last_pod_position = at, position
         if fact.action == "deleted":
             self.pods.pop(key, None)
             self.profiles.pop(key, None)
@@ -304,6 +310,15 @@ class Incarnation:
         self.enforcer = fact.enforcer
         self.knowledge += 1
         self.enforcer_reason = fact.reason
+
+    def _protection(self, fact: facts.ProtectionReported, _position: int, _at: float) -> None:
+        self.protects[fact.subject] = fact.active
+
+    def _node_named(self, fact: facts.NodeNamed, _position: int, _at: float) -> None:
+        self.host_name = fact.name
+
+    def _node_mode(self, fact: facts.NodeModeReported, _position: int, _at: float) -> None:
+        self.node_mode = fact.mode
 
     def _source(self, fact: facts.ContainerSourceReported, _position: int, _at: float) -> None:
         self.container_source = fact.state
@@ -336,6 +351,9 @@ class Incarnation:
         facts.ProfileFailed: _profile_failed,
         facts.NamespaceConfigured: _namespace,
         facts.EnforcerReported: _enforcer,
+        facts.ProtectionReported: _protection,
+        facts.NodeNamed: _node_named,
+        facts.NodeModeReported: _node_mode,
         facts.ContainerSourceReported: _source,
         facts.ReleaseReported: _release,
         facts.ConfigurationReported: _configuration,

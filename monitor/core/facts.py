@@ -103,6 +103,14 @@ class EnforcerReported(Struct, frozen=True, gc=False):
     reason: str = ""
 
 
+class ProtectionReported(Struct, frozen=True, gc=False):
+    """Whether the daemon protects its host, or applies network policies, and why it does not."""
+
+    subject: Literal["host", "network"]
+    active: bool
+    reason: str = ""
+
+
 class ContainerSourceReported(Struct, frozen=True, gc=False):
     """`dead`: will not come back in this incarnation; `lost`: the daemon tries again."""
 
@@ -128,6 +136,12 @@ class LifecycleReported(Struct, frozen=True, gc=False):
 
 class NodeNamed(Struct, frozen=True, gc=False):
     name: str
+
+
+class NodeModeReported(Struct, frozen=True, gc=False):
+    """`Node Annotations: map[…]`: the mode that the daemon takes its node for as it starts."""
+
+    mode: str
 
 
 class NodeAddressed(Struct, frozen=True, gc=False):
@@ -174,11 +188,13 @@ Fact: TypeAlias = (
     | ProfileUpdated
     | ProfileFailed
     | EnforcerReported
+    | ProtectionReported
     | ContainerSourceReported
     | ReleaseReported
     | ConfigurationReported
     | LifecycleReported
     | NodeNamed
+    | NodeModeReported
     | NodeAddressed
     | FeedClient
     | WatchReported

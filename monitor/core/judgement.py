@@ -37,6 +37,7 @@ from monitor.core.reading import Reading, read
 from monitor.core.reasons import Case, reasons, spelled
 from monitor.core.rollouts import Rollout, opening_of
 from monitor.core.semantics import Behaviour, behaviour
+from monitor.core.sight import blindness, is_unread
 from monitor.core.verdict import Judged
 
 QUEUE_IS_MOVING: Final = 10.0
@@ -427,19 +428,7 @@ class _Pair:
         return deleted is not None and self._instant(int(proof * 1e9))[0] <= deleted
 
     def _belongs(self, updated: float, incarnation: Incarnation) -> bool:
-        """Whether something reported then is about this revision under that incarnation."""
-        stamp = int(updated * 1e9)
-        instant = self._instant(stamp)
-        if incarnation.ended is not None and instant[0] > incarnation.ended[1]:
-            return False
-        learned = self.policy.learned(incarnation, self.view.node.clock)
-        if learned is not None:
-            return stamp >= learned.position
-        if instant[1] < self.policy.changed[0]:
-            return False
-        if incarnation.first_position and incarnation.opened:
-            return stamp >= incarnation.first_position
-        return incarnation.running is not None and instant[0] >= incarnation.running[0]
+        return self.policy.was_current(updated, incarnation, self.view.node.clock)
 
     def _refutation(self, incarnation: Incarnation) -> float | None:
         """When what the policy forbids was done, surely after the last write and proof."""
@@ -533,15 +522,10 @@ class _Pair:
         return self._explained(case, predicted=predicted)
 
     def _unread(self, incarnation: Incarnation, since: float) -> bool:
-        """Whether some of the node's output since then was not read."""
-        node = self.view.node
-        if not node.text.up or node.unresolved is not None or not incarnation.lines:
-            return True
-        return any(hole[1] >= since for hole in incarnation.holes)
+        return is_unread(self.view.node, incarnation, since=since)
 
     def _blindness(self, incarnation: Incarnation) -> str:
-        heard = incarnation.lines > 0 or bool(self.view.node.text.outages)
-        return "source-outage" if heard else "no-evidence-source"
+        return blindness(self.view.node, incarnation)
 
     # --- verdicts -------------------------------------------------------------------------------
 

@@ -200,6 +200,12 @@ class CoverageState(Struct, frozen=True, rename="camel"):
 
 
 class NodeCoverage(Struct, frozen=True, rename="camel"):
+    """A node: its daemon, and the host and network policies that should protect it.
+
+    Its verdict is about the daemon, and where that does its work, about the worst policy that is
+    not in force: whoever asks a node for its verdict wants to know whether it is protected.
+    """
+
     node: str
     daemon: dict[str, Any] | None
     release: str | None
@@ -365,3 +371,4 @@ class Statistics(Struct, frozen=True):
     containers: int
     pairs: int
     gaps_paging: dict[str, int] = {}
+    host_pairs: dict[str, int] = {}

@@ -8,6 +8,7 @@ from monitor.core.blindness import Source
 from monitor.core.evidence import Incarnation
 from monitor.core.instants import second_of
 from monitor.core.kubernetes import Node, Pod
+from monitor.core.marks import MarksOfNode
 from monitor.core.model import DaemonLine, Interval
 from monitor.core.node_clock import NodeClock
 from monitor.core.semantics import parse
@@ -76,6 +77,7 @@ class NodeState:
     def __init__(self, *, name: str, text: Source) -> None:
         self.name = name
         self.node: Node | None = None
+        self.marks = MarksOfNode()
         self.text = text
         self.unresolved: tuple[float, float] | None = None
         self.daemon_pods: dict[str, DaemonPod] = {}

@@ -15,6 +15,7 @@ from monitor.core.instants import second_of
 from monitor.core.kubernetes import POLICY_KINDS, Policy
 from monitor.core.model import Interval, PolicyReference
 from monitor.core.node_clock import NodeClock
+from monitor.core.node_selector import NOTHING, NodeSelector, read_labels
 from monitor.core.rules import Rules, read_rules
 from monitor.core.selector import (
     Selector,
@@ -27,6 +28,8 @@ from monitor.core.semantics import Behaviour
 
 SLACK: Final = 2.0
 CONTAINER_KINDS: Final = ("KubeArmorPolicy", "KubeArmorClusterPolicy")
+HOST_POLICY: Final = "KubeArmorHostPolicy"
+NETWORK_POLICY: Final = "KubeArmorNetworkPolicy"
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -66,6 +69,8 @@ class PolicyState:
         self.former: Selector | None = None
         self.labels = labels_of({})
         self.varies = False
+        self.nodes: NodeSelector = NOTHING
+        self.pods: NodeSelector = NOTHING
         self.rules: Rules = Rules(())
         self.listed = listed
         self.counted_from = 0
@@ -77,8 +82,12 @@ class PolicyState:
             self.selector = namespaced(namespace=self.namespace, spec=spec)
             self.labels = labels_of(spec)
             self.varies = varies_by_release(self.labels)
-        else:
+        elif self.kind in CONTAINER_KINDS:
             self.selector = cluster_wide(spec=spec)
+        else:
+            self.nodes = read_labels(spec.get("nodeSelector"))
+            if self.kind == NETWORK_POLICY:
+                self.pods = read_labels(spec.get("selector"))
         self.rules = read_rules(spec)
 
     def modify(self, policy: Policy, *, at: float, listed: bool) -> bool:
@@ -134,6 +143,24 @@ class PolicyState:
             if uncertain is None and (seen + SLACK <= line.at or vague):
                 uncertain = Learned(position=line.position, at=line.at, certain=False)
         return uncertain
+
+    def was_current(self, updated: float, incarnation: Incarnation, clock: NodeClock) -> bool:
+        """Whether something reported then (node's clock) is about the current revision.
+
+        That is so if that incarnation ran and knew the revision by then, as far as can be told.
+        """
+        stamp = int(updated * 1e9)
+        instant = clock.instant(stamp)
+        if incarnation.ended is not None and instant[0] > incarnation.ended[1]:
+            return False
+        learned = self.learned(incarnation, clock)
+        if learned is not None:
+            return stamp >= learned.position
+        if instant[1] < self.changed[0]:
+            return False
+        if incarnation.first_position and incarnation.opened:
+            return stamp >= incarnation.first_position
+        return incarnation.running is not None and instant[0] >= incarnation.running[0]
 
     def _learned_before_us(self, lines: list[LearnedLine]) -> Learned:
         """The revision is the first we saw: edits before that show as `modified` lines at most."""

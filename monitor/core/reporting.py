@@ -9,6 +9,7 @@ from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import PolicyKey
 from monitor.core.exposure import exposure_of
 from monitor.core.gaps import Ledger
+from monitor.core.hosts import Hosts, worst_of
 from monitor.core.judgement import NodeView
 from monitor.core.model import (
     ContainerCoverage,
@@ -36,11 +37,14 @@ class Counted(Struct, frozen=True):
 class Reporter:
     """Reads what the bench judges; changes nothing."""
 
-    def __init__(self, *, world: World, views: Views, bench: Bench, ledger: Ledger) -> None:
+    def __init__(
+        self, *, world: World, views: Views, bench: Bench, ledger: Ledger, hosts: Hosts
+    ) -> None:
         self._world = world
         self._views = views
         self._bench = bench
         self._ledger = ledger
+        self._hosts = hosts
 
     def report(self, *, at: float, cluster: str) -> Report:
         """Everything as it is judged at `at`."""
@@ -51,13 +55,15 @@ class Reporter:
             )
             for container in self._world.containers.values()
         ]
+        views = [nodes[name] for name in sorted(self._world.nodes)]
+        of_hosts = self._hosts.pairs(views, now=at)
         return Report(
             at=at,
             cluster=cluster,
             containers=tuple(
                 sorted(containers, key=lambda c: (c.namespace, c.pod, c.container, c.container_id))
             ),
-            nodes=tuple(self._node(nodes[name]) for name in sorted(self._world.nodes)),
+            nodes=tuple(self._node(view, of_hosts.get(view.node.name, ())) for view in views),
             gaps=self._ledger.gaps(),
             incidents=self._ledger.incidents(),
             findings=(),
@@ -99,9 +105,11 @@ class Reporter:
         for policy in self._world.lingering(container):
             yield excess_state(policy)
 
-    def _node(self, view: NodeView) -> NodeCoverage:
+    def _node(self, view: NodeView, policies: tuple[PairState, ...]) -> NodeCoverage:
         node, incarnation = view.node, view.incarnation
-        verdict, cause = _node_verdict(view)
+        verdict, cause = _daemon_verdict(view)
+        if verdict == "covered":
+            verdict, cause = worst_of(policies) or (verdict, cause)
         daemon = None
         if incarnation is not None:
             daemon = {
@@ -117,6 +125,7 @@ class Reporter:
             clock_offset_seconds=self._offset(view),
             verdict=verdict,
             cause=cause,
+            policies=policies,
         )
 
     def _offset(self, view: NodeView) -> Interval | None:
@@ -171,6 +180,7 @@ class Reporter:
             containers=len(self._world.containers),
             pairs=pairs,
             gaps_paging=gaps_paging,
+            host_pairs={verdict: n for verdict, n in self._hosts.counts.items() if n},
         )
 
     def _source_numbers(
@@ -189,7 +199,7 @@ class Reporter:
         return states, outages, last_events
 
 
-def _node_verdict(view: NodeView) -> tuple[Verdict, str | None]:
+def _daemon_verdict(view: NodeView) -> tuple[Verdict, str | None]:
     if view.phase != "ready":
         return "gap", f"daemon-{view.phase}"
     if view.incarnation is not None and view.incarnation.enforcer in {"", "SELinux"}:

@@ -38,7 +38,7 @@ from monitor.core.kubernetes import (
 )
 from monitor.core.model import Interval
 from monitor.core.nodes import DAEMON_LABEL, NodeState
-from monitor.core.policies import CONTAINER_KINDS, PolicyState, kind_of
+from monitor.core.policies import CONTAINER_KINDS, NETWORK_POLICY, PolicyState, kind_of
 from monitor.core.rollouts import Fleet
 from monitor.core.semantics import behaviour
 
@@ -67,6 +67,12 @@ class World:
         self.config: dict[str, str] = {}
         self.dirty: dict[str, None] = {}
         self.marked_at = started
+        self.marked_hosts: dict[str, None] = {}
+        self.host_policies: tuple[PolicyState, ...] = ()
+        self.deleted_host_policies: tuple[PolicyState, ...] = ()
+        self._has_network_policies = False
+        self.host_effects: dict[tuple[str, str], Effects] = {}
+        self.host_names: dict[str, str] = {}
         self._early_effects: dict[str, Effects] = {}
         self.ended: list[tuple[ContainerRecord, Interval]] = []
         self._labels: WeakValueDictionary[LabelsKey, Labels] = WeakValueDictionary()
@@ -113,7 +119,7 @@ class World:
         elif isinstance(item, Namespace):
             self._namespace(item, at=at, deleted=deleted)
         elif isinstance(item, Node):
-            self._node(item, deleted=deleted)
+            self._node(item, at=at, deleted=deleted, listed=listed)
         elif isinstance(item, ConfigMap):
             self._configuration(item, deleted=deleted)
         elif isinstance(item, DaemonSet):
@@ -181,6 +187,7 @@ class World:
         if node is not None and state.uid in node.daemon_pods:
             node.forget_daemon_pod(state.uid, at=at)
             self.mark_node(node)
+        self.mark_network(state.node)
         for container in state.containers:
             self._end(container, (at, at))
 
@@ -205,6 +212,7 @@ class World:
                 container.residual = (container.residual or {}) | dict.fromkeys(gone, at)
 
     def _containers(self, state: PodState, pod: Pod, *, at: float) -> None:
+        self.mark_network(state.node)
         known = {container.id for container in state.containers}
         present: set[str] = set()
         for status, kind in statuses(pod):
@@ -305,8 +313,7 @@ class World:
             if known is not None:
                 self._bury(known, at=at)
             self.policies[key] = PolicyState(kind=kind, policy=item, at=at, listed=listed)
-        if kind in CONTAINER_KINDS:
-            self._changed_policies.add(key)
+        self._changed_policies.add(key)
 
     def _bury(self, policy: PolicyState, *, at: float) -> None:
         """Remember a policy that was deleted: a daemon may go on listing it."""
@@ -319,9 +326,12 @@ class World:
 
     def _reconsider_policies(self) -> None:
         """Policies came, went or were revised: ask each container once what it should have now."""
-        if not self._changed_policies:
+        changed, self._changed_policies = self._changed_policies, set()
+        keys = frozenset(key for key in changed if key[0] in CONTAINER_KINDS)
+        if len(keys) < len(changed):
+            self._host_policy_changed()
+        if not keys:
             return
-        keys, self._changed_policies = frozenset(self._changed_policies), set()
         self.expectation.changed()
         self._ambiguous = None
         namespaces = {namespace for _kind, namespace, _name in keys}
@@ -338,6 +348,25 @@ class World:
         if not keys.isdisjoint(container.covered):
             kept = container.expected.members - keys
             container.covered = self.expectation.common(container.covered, kept)
+
+    def _host_policy_changed(self) -> None:
+        def ordered(policies: dict[PolicyKey, PolicyState]) -> list[PolicyState]:
+            return [policies[key] for key in sorted(policies) if key[0] not in CONTAINER_KINDS]
+
+        self.host_policies = tuple(ordered(self.policies))
+        self.deleted_host_policies = tuple(
+            policy for policy in ordered(self.deleted_policies) if policy.key not in self.policies
+        )
+        self._has_network_policies = any(p.kind == NETWORK_POLICY for p in self.host_policies)
+        self.marked_hosts.update(dict.fromkeys(self.nodes))
+
+    def report_host_effect(self, place: str, kind: str, effect: Effect, updated: float) -> None:
+        """Keep what an alert says of a host; `place` is its name, or `daemon:NODE`."""
+        effects = self.host_effects.setdefault((place, kind), Effects())
+        if effects.note(effect, updated):
+            self.mark_host(self.host_names.get(place, place.removeprefix("daemon:")))
+        if len(self.host_effects) > STRANGERS_KEPT:
+            del self.host_effects[next(iter(self.host_effects))]
 
     # --- namespaces, nodes, configuration -------------------------------------------------------
 
@@ -358,9 +387,12 @@ class World:
             found = self.nodes[name] = NodeState(name=name, text=self.sources.get(f"text/{name}"))
         return found
 
-    def _node(self, item: Node, *, deleted: bool) -> None:
+    def _node(self, item: Node, *, at: float, deleted: bool, listed: bool) -> None:
+        outages = self.sources.get("kubernetes/nodes").outages
+        since = outages[-1][0] if listed and outages else at
         node = self.node(item.metadata.name)
         node.node = None if deleted else item
+        node.marks.take(node.node, since=since, at=at)
         self.mark_node(node)
 
     def _daemon_set(self, item: DaemonSet, *, deleted: bool) -> None:
@@ -394,13 +426,26 @@ class World:
     # --- marking --------------------------------------------------------------------------------
 
     def mark_node(self, node: NodeState) -> None:
-        """All containers of a node may have another verdict."""
+        """All containers of a node, and its host, may have another verdict."""
+        self.mark_host(node.name)
         for container in node.containers.values():
             self.dirty[container.id] = None
 
     def mark_all(self) -> None:
-        """All containers may have another verdict."""
+        """All containers and hosts may have another verdict."""
         self.dirty.update(dict.fromkeys(self.containers))
+        if self.host_policies:
+            self.marked_hosts.update(dict.fromkeys(self.nodes))
+
+    def mark_host(self, name: str) -> None:
+        """The host policies of a node may have another verdict."""
+        if self.host_policies and name in self.nodes:
+            self.marked_hosts[name] = None
+
+    def mark_network(self, name: str) -> None:
+        """The network policies of a node may have another verdict."""
+        if self._has_network_policies:
+            self.mark_host(name)
 
     def lingering(self, container: ContainerRecord) -> Iterator[PolicyState]:
         """Deleted policies that selected the container and that its daemon still lists."""

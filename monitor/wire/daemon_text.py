@@ -88,6 +88,8 @@ _WATCH_STARTED: Final = {
 _WATCH_DEAD: Final = re.compile(
     r"(?:timeout|error) while monitoring (cluster |host |network )?security policies, (.*)$"
 )
+_NODE_MODE: Final = re.compile(r"[\[ ]kubearmor-policy:(enabled|audited|disabled)[ \]]")
+_NO_NETWORK_ENFORCER: Final = "Failed to initialize KubeArmor Network Policy Enforcer"
 _EXACT: Final[dict[str, Fact]] = {
     "Initialized KubeArmor": facts.LifecycleReported("initialized"),
     "Got a signal to terminate KubeArmor": facts.LifecycleReported("terminating"),
@@ -95,6 +97,12 @@ _EXACT: Final[dict[str, Fact]] = {
     "Initialized BPF-LSM Enforcer": facts.EnforcerReported("BPFLSM"),
     "Initialized AppArmor Enforcer": facts.EnforcerReported("AppArmor"),
     "Initialized SELinux Enforcer": facts.EnforcerReported("SELinux"),
+    "Started to protect containers": facts.ProtectionReported("host", active=False),
+    "Started to protect a host": facts.ProtectionReported("host", active=True),
+    "Started to protect a host and containers": facts.ProtectionReported("host", active=True),
+    "Initialized KubeArmor Network Policy Enforcer": facts.ProtectionReported(
+        "network", active=True
+    ),
     "Started to monitor NRI events": facts.ContainerSourceReported("started"),
     "Started to monitor Containerd events": facts.ContainerSourceReported("started"),
     "Started to monitor Docker events": facts.ContainerSourceReported("started"),
@@ -350,6 +358,16 @@ def _node_name(message: str) -> Fact:
     return facts.NodeNamed(message.removeprefix("Node Name: "))
 
 
+def _node_mode(message: str) -> Fact:
+    match = _NODE_MODE.search(message)
+    return facts.NodeModeReported(match[1]) if match else _IRRELEVANT
+
+
+def _no_network_enforcer(message: str) -> Fact:
+    reason = message.removeprefix(_NO_NETWORK_ENFORCER).removeprefix(": ")
+    return facts.ProtectionReported("network", active=False, reason=reason)
+
+
 def _node_address(message: str) -> Fact:
     return facts.NodeAddressed(message.removeprefix("Node IP: "))
 
@@ -389,6 +407,8 @@ _READERS: Final[tuple[tuple[str, Callable[[str], Fact]], ...]] = (
     ("Disabled KubeArmor Enforcer", _disabled_enforcer),
     ("Node Name: ", _node_name),
     ("Node IP: ", _node_address),
+    ("Node Annotations: map[", _node_mode),
+    (_NO_NETWORK_ENFORCER, _no_network_enforcer),
     ("unable to fetch namespace list", _namespace_list),
     ("timeout while monitoring ", _watch_dead),
     ("error while monitoring ", _watch_dead),
@@ -435,7 +455,6 @@ _SILENT: Final = (
     "failed to fetch Pod",
     "Failed to get ownerRef",
     "All Kubernetes informer caches synced",
-    "Failed to initialize KubeArmor Network Policy Enforcer",
     "Using runtime and CRI socket",
     "Container matched for ",
     "Container not registered in map",

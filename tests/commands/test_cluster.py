@@ -14,6 +14,7 @@ from tests.commands.recorded_api import RecordedApi
 
 UNCOVERED = 1795469290.03
 CAUSE = "namespace-newer-than-policy"
+EARLY = 1795469340.0
 URL = "KUBEARMOR_MONITOR_KUBERNETES__URL"
 
 
@@ -50,6 +51,19 @@ async def test_check_prints_what_is_not_protected(api: RecordedApi) -> None:
     assert ended.output.count("gap  ") == 3
     assert f"INCIDENT {CAUSE}" in ended.output
     assert "shop-front" not in ended.output
+
+
+async def test_check_has_a_line_for_each_node_with_a_host_policy_that_is_not_in_force() -> None:
+    async with RecordedApi("seed-v1.7.4", until=EARLY) as api:
+        metadata = {"uid": "guard-1", "name": "guard", "generation": 1}
+        spec = {"nodeSelector": {"matchLabels": {"kubernetes.io/hostname": "node-a"}}}
+        api.objects["kubearmorhostpolicies"]["guard-1"] = {"metadata": metadata, "spec": spec}
+        ended = await call("check", **{URL: api.url})
+    _counts, _, _heading, *rows = ended.output.splitlines()
+    # The recorded daemons found no LSM on their machine, so they take their nodes for audited.
+    line = "gap (the node itself) node-a guard enforcer-absent"
+    assert (ended.code, ended.errors) == (1, "")
+    assert [" ".join(row.split()) for row in rows] == [line]
 
 
 async def test_check_gives_the_report_as_json(api: RecordedApi) -> None:

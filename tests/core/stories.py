@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from monitor.core.coverage import Coverage, Settings
-from monitor.core.kubernetes import TYPES, Object, Resource
+from monitor.core.kubernetes import POLICY_KINDS, TYPES, Object, Resource
 from monitor.core.model import (
     Announcement,
     Changed,
@@ -61,6 +61,16 @@ BLOCK_PATTERN: Final[Mapping[str, Any]] = {
     "action": "Block",
 }
 
+RESOURCE_OF: Final[Mapping[str, Resource]] = {
+    kind: msgspec.convert(name, Resource) for name, kind in POLICY_KINDS.items()
+}
+TITLES: Final = {
+    "KubeArmorPolicy": "Security Policy",
+    "KubeArmorClusterPolicy": "Cluster Security Policy",
+    "KubeArmorHostPolicy": "Host Security Policy",
+    "KubeArmorNetworkPolicy": "Network Security Policy",
+}
+
 Action: TypeAlias = Literal["added", "modified", "deleted"]
 Event: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED"]
 
@@ -88,12 +98,12 @@ class PolicyOf:
 
     @property
     def resource(self) -> Resource:
-        return "kubearmorpolicies" if self.kind == "KubeArmorPolicy" else "kubearmorclusterpolicies"
+        return RESOURCE_OF[self.kind]
 
     @property
     def title(self) -> str:
         """What a daemon's line calls it."""
-        return "Security Policy" if self.kind == "KubeArmorPolicy" else "Cluster Security Policy"
+        return TITLES[self.kind]
 
     @property
     def path(self) -> str:
@@ -184,6 +194,7 @@ class Story:
         self.unheard: set[str] = set()
         self.pods: list[PodOf] = []
         self.skews: dict[str, float] = {}
+        self.protects_hosts = False
         self._version = 100
         self._uids = 0
 
@@ -272,9 +283,18 @@ class Story:
         self.change("namespaces", "ADDED", {"metadata": metadata})
 
     def node(self, name: str = "node-a", *, system: str = "linux") -> None:
-        metadata = {"uid": self.uid(name), "name": name, "labels": {"kubernetes.io/os": system}}
+        labels = {"kubernetes.io/os": system, "kubernetes.io/hostname": name}
+        metadata = {"uid": self.uid(name), "name": name, "labels": labels}
         status = {"nodeInfo": {"operatingSystem": system, "kubeletVersion": "v1.34.4"}}
         self.change("nodes", "ADDED", {"metadata": metadata, "status": status})
+
+    def remark(self, name: str = "node-a", *, mode: str | None = None, **labels: str) -> None:
+        """The node bears these labels from now on, and that annotation for host policies."""
+        (known,) = [n for n in self.objects["nodes"].values() if n["metadata"]["name"] == name]
+        own = {"kubernetes.io/os": "linux", "kubernetes.io/hostname": name}
+        annotations = {} if mode is None else {"kubearmor-policy": mode}
+        metadata = {**known["metadata"], "labels": own | labels, "annotations": annotations}
+        self.change("nodes", "MODIFIED", {**known, "metadata": metadata})
 
     def configure(self, **settings: str) -> None:
         """The settings of KubeArmor's config map."""
@@ -315,6 +335,36 @@ class Story:
             PolicyOf(kind="KubeArmorPolicy", namespace=namespace, name=name, spec=spec)
         )
 
+    def host_policy(
+        self,
+        name: str = "guard",
+        *,
+        nodes: Mapping[str, str] | None = None,
+        rules: Mapping[str, Any] = BLOCK_APT,
+    ) -> PolicyOf:
+        """A policy for hosts; unless told otherwise it selects all nodes that run Linux."""
+        labels = {"kubernetes.io/os": "linux"} if nodes is None else dict(nodes)
+        spec = {"nodeSelector": {"matchLabels": labels}, **rules}
+        return self._create_policy(
+            PolicyOf(kind="KubeArmorHostPolicy", namespace="", name=name, spec=spec)
+        )
+
+    def network_policy(
+        self,
+        name: str = "fence",
+        *,
+        nodes: Mapping[str, str] | None = None,
+        pods: Mapping[str, str] | None = None,
+    ) -> PolicyOf:
+        spec: dict[str, Any] = {"ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]}
+        if nodes is not None:
+            spec["nodeSelector"] = {"matchLabels": dict(nodes)}
+        if pods is not None:
+            spec["selector"] = {"matchLabels": dict(pods)}
+        return self._create_policy(
+            PolicyOf(kind="KubeArmorNetworkPolicy", namespace="", name=name, spec=spec)
+        )
+
     def _create_policy(self, policy: PolicyOf) -> PolicyOf:
         policy.uid, policy.created = self.uid(policy.name), self.now
         self.policies.append(policy)
@@ -327,7 +377,8 @@ class Story:
 
     def edit(self, policy: PolicyOf, rules: Mapping[str, Any] = BLOCK_YUM) -> None:
         """A new revision."""
-        policy.spec = {"selector": policy.spec["selector"], **rules}
+        selectors = {k: v for k, v in policy.spec.items() if k in {"selector", "nodeSelector"}}
+        policy.spec = {**selectors, **rules}
         policy.generation += 1
         self._tell_policy("MODIFIED", policy)
 
@@ -561,8 +612,13 @@ class Story:
     def boot(self, node: str = "node-a", *, source: str = "Started to monitor NRI events") -> None:
         """The daemon starts and says all that it says until it is ready."""
         self.begin(node)
-        self.say("Initialized BPF-LSM Enforcer", source, node=node)
-        self.learn(*self.policies, node=node)
+        subjects = "a host and containers" if self.protects_hosts else "containers"
+        self.say(
+            "Initialized BPF-LSM Enforcer", f"Started to protect {subjects}", source, node=node
+        )
+        self.say("Initialized KubeArmor Network Policy Enforcer", node=node)
+        watched = [p for p in self.policies if self.protects_hosts or "Host" not in p.kind]
+        self.learn(*watched, node=node)
         self.configure_namespaces(*self.namespaces, node=node)
         self.say("Started to monitor Pod events", "Initialized KubeArmor", node=node)
 
@@ -572,7 +628,12 @@ class Story:
         if release.startswith("v1.7"):
             self.say(f"BUILD-INFO: version: {release}, branch: , date: ", node=node)
         self.say("Arguments [cluster:default host:node-a]", node=node)
-        self.say("Final Configuration [{UntrackedNs:[kube-system kubearmor]}]", node=node)
+        hosts = str(self.protects_hosts).lower()
+        self.say(
+            f"Final Configuration [{{Host:{node} HostPolicy:{hosts}"
+            " UntrackedNs:[kube-system kubearmor]}]",
+            node=node,
+        )
         plugin = f'time="2026-01-01T00:00:00Z" level=info msg="Created plugin 99-kubearmor-{release} (kubearmor-{release}, handles StartContainer,StopContainer)"'  # noqa: E501  # as the library prints it
         self.print(plugin, node=node)
 
@@ -696,6 +757,32 @@ class Story:
         if "alerts/relay" not in self.unheard:
             self.observe(kubearmor.alert_from_json(members, via="relay"))
 
+    def host_alert(
+        self,
+        policy: str = "guard",
+        *,
+        host: str = "node-a",
+        ago: float = 0.0,
+        via: str = "relay",
+        **fields: object,
+    ) -> None:
+        """A feed hands on that an action of a process of the host was refused."""
+        moment = datetime.fromtimestamp(self.now - ago - 0.001, UTC)
+        members = {
+            "HostName": host,
+            "Operation": "Process",
+            "Source": "/bin/sh",
+            "Resource": "/usr/bin/apt update",
+            "UpdatedTime": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "PolicyName": policy,
+            "Type": "MatchedHostPolicy",
+            "Enforcer": "BPFLSM",
+            "Action": "Block",
+            "Result": "Permission denied",
+            **fields,
+        }
+        self.observe(kubearmor.alert_from_json(members, via=via))
+
     def log(self, pod: PodOf, *, ago: float = 0.0, **fields: object) -> None:
         """The relay hands on that an action went through."""
         members = {
@@ -766,6 +853,17 @@ class Story:
         pair = self.pair(pod, policy, container)
         return " ".join(filter(None, (pair.verdict, pair.grade or pair.cause)))
 
+    def host(self, policy: PolicyOf, node: str = "node-a") -> str:
+        """`covered inferred`: what is judged of a host or network policy; empty for nothing."""
+        pairs = [
+            pair
+            for coverage in self.report().nodes
+            if coverage.node == node
+            for pair in coverage.policies
+            if (pair.kind, pair.name) == (policy.kind, policy.name)
+        ]
+        return "; ".join(f"{p.verdict} {p.grade or p.cause or ''}".strip() for p in pairs)
+
     def overall(self, pod: PodOf, container: str | None = None) -> str:
         """The verdict of the whole container and its cause."""
         coverage = self.container(pod, container)
@@ -828,11 +926,16 @@ def ready(
     nodes: Iterable[str] = ("node-a",),
     text: bool = True,
     feeds: bool = True,
+    hosts: bool = False,
     settings: Settings | None = None,
 ) -> Story:
-    """The same cluster with a daemon on each node, ready for twenty seconds at second 0."""
+    """The same cluster with a daemon on each node, ready for twenty seconds at second 0.
+
+    `hosts`: the daemons are told to protect their hosts too.
+    """
     nodes = tuple(nodes)
     story = listening(nodes=nodes, text=text, feeds=feeds, settings=settings)
+    story.protects_hosts = hosts
     for node in nodes:
         story.daemon(node, release=release, tag=tag)
     story.until(-20)

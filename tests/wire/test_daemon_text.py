@@ -122,7 +122,20 @@ LINES: dict[str, Fact] = {
     "Initialized KubeArmor Logger": Irrelevant(),
     "Initialized KubeArmor Enforcer": Irrelevant(),
     "Initialized KubeArmor Monitor": Irrelevant(),
-    "Started to protect containers": Irrelevant(),
+    "Started to protect containers": facts.ProtectionReported("host", active=False),
+    "Started to protect a host": facts.ProtectionReported("host", active=True),
+    "Started to protect a host and containers": facts.ProtectionReported("host", active=True),
+    "Initialized KubeArmor Network Policy Enforcer": facts.ProtectionReported(
+        "network", active=True
+    ),
+    "Failed to initialize KubeArmor Network Policy Enforcer: nft command not found in $PATH": (
+        facts.ProtectionReported("network", active=False, reason="nft command not found in $PATH")
+    ),
+    "Node Annotations: map[kubearmor-policy:audited kubearmor-visibility:none]": (
+        facts.NodeModeReported("audited")
+    ),
+    "Node Annotations: map[a/b:1 kubearmor-policy:enabled]": facts.NodeModeReported("enabled"),
+    "Node Annotations: map[not-kubearmor-policy:audited]": Irrelevant(),
     f"Updating container preset rules for {ID}": Irrelevant(),
     "Successfully added visibility map with key={PidNS:0 MntNS:0} to the kernel": Irrelevant(),
     "Supported LSMs: capability,landlock,yama,bpf": Irrelevant(),
