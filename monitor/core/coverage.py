@@ -190,6 +190,8 @@ class Coverage:
         """Mark what a line that names no container can have changed."""
         if isinstance(fact, facts.Unrecognised):
             self._unknown_line(node, incarnation)
+        elif isinstance(fact, facts.EventsLost):
+            return
             return
         self._mark_host_by(fact, node, incarnation)
         if isinstance(fact, facts.PodSeen):
@@ -295,6 +297,8 @@ class Coverage:
             self._release_of(report)
         if isinstance(report, Alert):
             self._report_of_host(report)
+            if report.dropping_seconds:
+                self._world.throttle(report.container_id, report.updated + report.dropping_seconds)
         effect = effect_of(report)
         if effect is not None:
             self._world.report_effect(report.container_id, effect, report.updated)

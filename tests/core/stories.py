@@ -282,6 +282,10 @@ class Story:
         self.namespaces[name] = metadata
         self.change("namespaces", "ADDED", {"metadata": metadata})
 
+    def annotate_namespace(self, name: str, **annotations: str) -> None:
+        metadata = self.namespaces[name] = {**self.namespaces[name], "annotations": annotations}
+        self.change("namespaces", "MODIFIED", {"metadata": metadata})
+
     def node(self, name: str = "node-a", *, system: str = "linux") -> None:
         labels = {"kubernetes.io/os": system, "kubernetes.io/hostname": name}
         metadata = {"uid": self.uid(name), "name": name, "labels": labels}
