@@ -56,6 +56,7 @@ def _steps(actions: Sequence[str]) -> st.SearchStrategy[list[Step]]:
 
 
 STEPS: Final = _steps(ACTIONS)
+UNEVEN_STEPS: Final = _steps([*ACTIONS, "missed pod", "missed pod", "namespace"])
 ROLLING_STEPS: Final = _steps([*ACTIONS, "roll", "replace", "replace"])
 
 
@@ -116,6 +117,13 @@ class Life:
     # --- steps ----------------------------------------------------------------------------------
 
     def _pod(self, one: int, other: int) -> None:
+        self._handle(self._start(one, other), status_first=bool(other & 4))
+
+    def _missed_pod(self, one: int, other: int) -> None:
+        """The runtime does not tell the daemon of the Pod's containers."""
+        self._start(one, other)
+
+    def _start(self, one: int, other: int) -> PodOf:
         self.names += 1
         pod = self.story.pod(
             f"pod-{self.names}",
@@ -126,7 +134,7 @@ class Life:
         )
         self.pods.append(pod)
         self.story.wait(0.2)
-        self._handle(pod, status_first=bool(other & 4))
+        return pod
 
     def _cluster_policy(self, one: int, other: int) -> None:
         self._learn(self.story.cluster_policy(self._name(), rules=RULES[(one + other) % 3]))
@@ -259,7 +267,8 @@ class Life:
         daemon = self.daemons[pod.node]
         self.story.see(pod)
         for identity in pod.containers.values():
-            self._push(daemon, identity)
+            if identity in daemon.endpoints:
+                self._push(daemon, identity)
 
     def _learn(self, policy: PolicyOf, *, changed: bool = False) -> None:
         for node, daemon in self.daemons.items():
