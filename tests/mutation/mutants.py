@@ -24,6 +24,8 @@ DECIDING: Final[dict[str, frozenset[str]]] = {
     "collision.py": frozenset(),
     "reading.py": frozenset(),
     "sight.py": frozenset(),
+    "apparmor.py": frozenset(),
+    "defaults.py": frozenset(),
     "host_policies.py": frozenset(),
     "containers.py": frozenset({"exempt", "unsupported", "_beyond_reach", "mode"}),
     "nodes.py": frozenset({"phase", "_is_replaced", "ending", "ready_since", "is_beyond_reach"}),

@@ -25,13 +25,22 @@ from tests.mutation.mutants import ROOT, Mutant
 
 TESTS: Final = ROOT / "tests" / "core"
 SLOW: Final = frozenset(
-    {"test_laws.py", "test_rollouts.py", "test_lint.py", "test_diagnosis.py", "test_restored.py"}
+    {
+        "test_diagnosis.py",
+        "test_laws.py",
+        "test_lint.py",
+        "test_partial.py",
+        "test_restored.py",
+        "test_rollouts.py",
+    }
 )
 FIRST: Final[dict[str, tuple[str, ...]]] = {
+    "apparmor": ("reasons",),
     "believed": ("believed",),
     "causes": ("causes",),
     "collision": ("collisions",),
     "containers": ("exempt", "hosts"),
+    "defaults": ("reasons",),
     "host_expectation": ("hosts",),
     "host_policies": ("hosts",),
     "host_semantics": ("hosts", "node_selector"),
