@@ -16,9 +16,9 @@ from tests.core.stories import (
 )
 
 
-def protected(**setting: bool) -> tuple[Story, PolicyOf, PodOf]:
+def protected() -> tuple[Story, PolicyOf, PodOf]:
     """A Pod whose rules were written twenty seconds ago."""
-    story = ready(**setting)
+    story = ready()
     policy = story.cluster_policy()
     story.learn(policy)
     pod = covered(story)

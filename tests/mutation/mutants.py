@@ -7,6 +7,7 @@ cause that it names, the releases that a remedy is for), so what is added to the
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -135,12 +136,14 @@ def mutants() -> list[Mutant]:
         ),
         *(one for path in sorted((CORE / "causes").glob("*.py")) for one in _of_remedies(path)),
     ]
-    return sorted(set(found), key=lambda one: (one.path, one.start, one.end, one.text))
+    edits = {(one.path, one.start, one.end, one.text): one for one in found}
+    return [edits[edit] for edit in sorted(edits)]
 
 
 # --- tables of releases -------------------------------------------------------------------------
 
 
+@cache
 def switches() -> frozenset[str]:
     """The names of all switches: the fields of the two tables' rows."""
     return frozenset(
@@ -292,6 +295,7 @@ def _of_named_causes(source: _Source, function: ast.FunctionDef) -> Iterator[Mut
             )
 
 
+@cache
 def codes() -> frozenset[str]:
     """The codes of all causes."""
     return frozenset(

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+import hypothesis.strategies  # noqa: F401  # once for all processes: it takes long
 import pytest
 from msgspec import Struct
 
@@ -58,6 +59,10 @@ FIRST: Final[dict[str, tuple[str, ...]]] = {
 }
 """Which tests are asked first about which module."""
 
+OPTIONS: Final = (
+    *("--exitfirst", "--quiet", "--assert=plain"),
+    *("-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist"),
+)
 SECONDS: Final = 120
 BYTES: Final = 2 << 30
 FAILED: Final = frozenset({pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED})
@@ -100,7 +105,11 @@ def _started(mutant: Mutant | None) -> int:
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
-        os._exit(_judged(mutant))
+        code = int(pytest.ExitCode.INTERNAL_ERROR)
+        try:
+            code = _judged(mutant)
+        finally:
+            os._exit(code)
     return pid
 
 
@@ -123,8 +132,7 @@ def _judged(mutant: Mutant | None) -> int:
 
 
 def _tested(paths: Sequence[Path]) -> int:
-    options = ["--exitfirst", "--quiet", "-p", "no:randomly", "-p", "no:cacheprovider"]
-    return int(pytest.main([*options, "-p", "no:xdist", *map(str, paths)]))
+    return int(pytest.main([*OPTIONS, *map(str, paths)]))
 
 
 class _Mutated(MetaPathFinder, Loader):
