@@ -72,9 +72,11 @@ class PolicyState:
         self.nodes: NodeSelector = NOTHING
         self.pods: NodeSelector = NOTHING
         self.rules: Rules = Rules(())
+        self.spec: dict[str, Any] = policy.spec or {}
+        self.former_spec = self.spec
         self.listed = listed
         self.counted_from = 0
-        self._compile(policy.spec or {})
+        self._compile(self.spec)
         self.events.append(Event(at=self.changed[1], generation=self.generation))
 
     def _compile(self, spec: dict[str, Any]) -> None:
@@ -105,7 +107,8 @@ class PolicyState:
         self.generation = generation
         self.former = self.selector
         self.changed = (since if listed else at, at)
-        self._compile(policy.spec or {})
+        self.former_spec, self.spec = self.spec, policy.spec or {}
+        self._compile(self.spec)
         return True
 
     def selects_under(
