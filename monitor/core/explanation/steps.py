@@ -272,8 +272,10 @@ class Inquiry:
 
     def _silence(self) -> Iterator[Step]:
         at = (self.deadline, self.deadline)
-        if self.judged.verdict == "pending":
-            yield self._no("silence", "the time until which silence is normal runs", self.text, at)
+        if self.judged.recheck is not None:
+            stays = "" if self.judged.verdict == "pending" else ", and what was announced stands"
+            text = f"the time until which silence is normal has not passed{stays}"
+            yield self._no("silence", text, self.text, at)
         elif self.judged.verdict == "unknown":
             text = "silence says nothing: what could show it was not all read"
             yield Step("silence", "unread", text, self.text)

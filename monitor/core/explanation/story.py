@@ -101,6 +101,8 @@ class _Lines:
             told = len(daemon.facts)
             daemon.take(event)
             at = self.clock.instant(position)
+            if isinstance(event, NamespaceEvent) and self._is_reached_by(event.name):
+                story.append(Told(f"namespace {event.name} came", at))
             story.extend(Told(fact, at) for fact in daemon.facts[told:])
         endpoint = daemon.endpoint(namespace=pair.namespace, pod=pair.pod, container=pair.container)
         if endpoint is None:
@@ -108,6 +110,12 @@ class _Lines:
         doubtful = self.policy.key in endpoint.doubtful
         attached = None if doubtful else self.policy.key in endpoint.keys
         return (*story, Told(ENDS[attached])), attached
+
+    def _is_reached_by(self, namespace: str) -> bool:
+        """Whether a namespace's coming can matter to the pair."""
+        if self.policy.namespace or self.policy.selector.lists_namespaces:
+            return False
+        return namespace == self.pod.namespace
 
     def missing(self) -> Iterator[Told]:
         """What the story lacks."""
@@ -183,7 +191,16 @@ class _Lines:
         return initial, later
 
     def _came_at(self, name: str) -> int | None:
-        """Where in the daemon's stream a namespace came; None if it was there before."""
+        """Where in the daemon's stream a namespace came; None if it was there before.
+
+        A Pod's namespace was there before the Pod, whenever the daemon's own line of it came.
+        """
+        position = self._said_at(name)
+        if position is None or name != self.pod.namespace or not self.pod_lines:
+            return position
+        return min(position, self.pod_lines[0] - 1)
+
+    def _said_at(self, name: str) -> int | None:
         configured = self.incarnation.namespaces.get(name)
         if configured is not None and self.incarnation.initialized:
             return configured if configured > self.incarnation.initialized else None
