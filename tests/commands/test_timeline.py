@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from monitor.commands.timeline import Timeline
+from monitor.core.explanation import ContainerExplanation
 from monitor.core.model import Announcement, Observation, Report, SourceDown, SourceUp
 from monitor.wire.trace import Moment
 
@@ -45,6 +46,12 @@ class Diary:
             findings=(),
             sources=(),
         )
+
+    def explain(
+        self, namespace: str, pod: str, container: str | None = None, *, at: float
+    ) -> Sequence[ContainerExplanation]:
+        self.notes.append(f"{at:g} explain {namespace}/{pod}/{container}")
+        return ()
 
 
 MOMENTS = (
