@@ -1,7 +1,7 @@
 """Explains containers: reads what the bench judges and what the world knows; changes nothing."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -28,8 +28,8 @@ from monitor.core.verdict import Judged
 from monitor.core.views import Views
 from monitor.core.world import World
 
-MISSED = "its manifest reads as if it selected the container, and KubeArmor's meaning is another"
-OVERDONE = "this release attaches it, although it should not select the container"
+MISSED: Final = "its manifest reads as if it should; KubeArmor means it otherwise"
+OVERDONE: Final = "this release attaches it all the same"
 
 
 class Explainer:

@@ -201,9 +201,10 @@ class Inquiry:
         release = self.view.release or "this release"
         predicted = self.judged.predicted
         if predicted:
-            yield self._yes("attachment", f"{release} attaches it to the container", self.text)
+            text = f"nothing in {release} keeps it from the container"
+            yield self._yes("attachment", text, self.text)
         elif predicted is None:
-            text = f"whether {release} attaches it to the container is open"
+            text = f"whether {release} keeps it from the container is open"
             yield Step("attachment", "unread", text, self.text)
         else:
             shown = self.judged.reasons[0].evidence if self.judged.reasons else self._title()
@@ -212,15 +213,22 @@ class Inquiry:
     # --- what the daemon did about the container ------------------------------------------------
 
     def _pod(self) -> Iterator[Step]:
-        incarnation, pod = self._incarnation, self.container.pod.key
-        position = 0
-        if self.evidence is not None and self.evidence.latest_write:
-            position = incarnation.pod_line_before(pod, self.evidence.latest_write)
-        position = position or incarnation.pod_line_since(pod, self._started - SLACK) or 0
+        position = self._pod_line()
         if position:
             yield self._yes("pod", "the daemon has met the Pod", self.text, self._instant(position))
         else:
             yield self._unsaid("pod", "no line says that the daemon has met the Pod")
+
+    def _pod_line(self) -> int:
+        """The line that counts: after a change of the Pod, before the last push, or the first."""
+        incarnation, pod = self._incarnation, self.container.pod.key
+        changed = (self.container.since_relabel or {}).get(self.policy.key)
+        if changed is not None:
+            return incarnation.pod_line_since(pod, changed[0] - SLACK) or 0
+        position = 0
+        if self.evidence is not None and self.evidence.latest_write:
+            position = incarnation.pod_line_before(pod, self.evidence.latest_write)
+        return position or incarnation.pod_line_since(pod, self._started - SLACK) or 0
 
     def _runtime(self) -> Iterator[Step]:
         evidence = self.evidence
@@ -240,8 +248,8 @@ class Inquiry:
         learned = self.policy.learned(self._incarnation, self.view.node.clock)
         basis = self._incarnation.basis(evidence, self.container.pod.key)
         carried = learned is not None and learned.position < basis
-        order = "after" if carried else "before"
-        text = f"its rules were last pushed by what was known {order} the daemon met the policy"
+        known = "with" if carried else "without"
+        text = f"its rules were last pushed {known} the policy known"
         yield self._yes("push", text, self.text, self._instant(evidence.latest_write))
 
     def _map(self) -> Iterator[Step]:
@@ -273,14 +281,14 @@ class Inquiry:
     def _silence(self) -> Iterator[Step]:
         at = (self.deadline, self.deadline)
         if self.judged.recheck is not None:
-            stays = "" if self.judged.verdict == "pending" else ", and what was announced stands"
-            text = f"the time until which silence is normal has not passed{stays}"
+            stays = "" if self.judged.verdict == "pending" else "; what was announced stands"
+            text = f"the deadline for a proof has not passed{stays}"
             yield self._no("silence", text, self.text, at)
         elif self.judged.verdict == "unknown":
-            text = "silence says nothing: what could show it was not all read"
+            text = "silence proves nothing: not all that could show it was read"
             yield Step("silence", "unread", text, self.text)
         else:
-            text = "nothing showed it in the time until which silence is normal"
+            text = "no proof came by the deadline"
             yield self._yes("silence", text, self.text, at)
 
     # --- answers --------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from monitor.core.semantics import Behaviour
 
 NO_DAEMON: Final = "no daemon runs on the node"
 NO_RELEASE: Final = "the daemon's release is not known, or nobody has described it"
-PARTLY_READ: Final = "the daemon's output was not read from its first line on"
+PARTLY_READ: Final = "not all of the daemon's output was read"
 NO_POLICY_LINE: Final = "no line says that the daemon met the policy"
 NO_POD_LINE: Final = "no line says that the daemon met the Pod"
 ENDS: Final[Mapping[bool | None, str]] = {
@@ -51,19 +51,23 @@ def predicted(
     setting: Setting,
     judged: bool | None,
 ) -> Prediction:
-    """What that node's daemon does with the policy; `judged` is what the judgement holds of it."""
+    """What that node's daemon does with the policy.
+
+    `judged` is what the judgement holds of it, which counts where not every line was read.
+    """
     incarnation = view.incarnation
     if incarnation is None:
         return Prediction(attached=judged, release=view.release, story=(Told(NO_DAEMON),))
     if view.behaviour is None:
         return Prediction(attached=judged, release=view.release, story=(Told(NO_RELEASE),))
     lines = _Lines(container, policy, view, incarnation, setting)
+    whole = view.node.could_have_read(incarnation)
     story, attached = lines.tell(view.behaviour)
-    return Prediction(
-        attached=attached if judged is None else judged,
-        release=view.release,
-        story=tuple(lines.missing()) + story,
-    )
+    missing = tuple(lines.missing())
+    if not whole and attached is not judged:
+        story, attached = story[:-1], judged
+    unread = () if whole else (Told(PARTLY_READ),)
+    return Prediction(attached=attached, release=view.release, story=unread + missing + story)
 
 
 class _Lines:
@@ -119,8 +123,6 @@ class _Lines:
 
     def missing(self) -> Iterator[Told]:
         """What the story lacks."""
-        if not self.incarnation.read_whole:
-            yield Told(PARTLY_READ)
         if self.policy.key not in self.incarnation.policies:
             yield Told(NO_POLICY_LINE)
         if not self.pod_lines:
