@@ -126,3 +126,10 @@ def test_an_empty_trace_stops_at_its_start() -> None:
     assert list(played.play()) == []
     assert played.report().at == START
     assert diary.notes == []
+
+
+def test_an_explanation_is_of_where_the_clock_stands() -> None:
+    played, diary = timeline()
+    list(played.play(110.5))
+    played.explain("shop", "cart", "app")
+    assert diary.notes[-1] == "110.5 explain shop/cart/app"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from monitor.core.causes import CAUSES
 from tests.core.explained import explained
 from tests.core.stories import AUDIT_APT, PodOf, Story, covered, listening, ready
 
@@ -83,8 +84,8 @@ def daemon_absent() -> tuple[Story, PodOf]:
     return story, pod
 
 
-def not_learned() -> tuple[Story, PodOf]:
-    story = ready()
+def not_learned(release: str = "v1.7.4") -> tuple[Story, PodOf]:
+    story = ready(release=release)
     pod = covered(story)
     story.wait(5)
     story.policy()
@@ -558,3 +559,26 @@ def test_a_policy_that_an_old_release_puts_on_too_much() -> None:
         "  13 a namespace came after the policy: this release then attaches it to every Pod",
         "  the policy is attached",
     ]
+
+
+def test_what_is_to_be_done_is_of_the_cause_and_the_nodes_release() -> None:
+    story, pod = not_learned("v1.5.6")
+    cause = CAUSES["unexplained"]
+    ((pair,),) = (one.policies for one in story.core.explain("shop", pod.name, at=story.now))
+    assert (pair.cause, pair.what, pair.runbook) == (cause.code, cause.what, cause.runbook)
+    assert pair.remedy == cause.remedy_on("v1.5.6") != cause.remedy
+
+
+def test_a_pair_names_what_is_open_of_it() -> None:
+    story, pod = seed("v1.5.7")
+    (gap,) = story.open_gaps()
+    ((pair,),) = (one.policies for one in story.core.explain("team-b", pod.name, at=story.now))
+    assert (pair.gap, pair.incident) == (gap.id, gap.incident)
+
+
+def test_a_container_is_explained_by_its_name_or_with_its_siblings() -> None:
+    story, pod = relabelled()
+    asked = [(), ("log",), ("other",)]
+    found = [story.core.explain("shop", pod.name, *one, at=story.now) for one in asked]
+    assert [[one.container for one in some] for some in found] == [["app", "log"], ["log"], []]
+    assert story.core.explain("shop", "other", at=story.now) == ()
