@@ -116,6 +116,7 @@ class Incarnation:
         self.last_position = 0
         self.last_at = 0.0
         self.opened = False
+        self.overheard = False
         self.terminated = False
         self.holes: list[tuple[float, float]] = []
         self.initialized = 0
@@ -133,6 +134,7 @@ class Incarnation:
         self.names: dict[str, list[tuple[int, ObjectAction, PolicyKey]]] = {}
         self.refusals: list[tuple[int, float, str]] = []
         self.list_failures: list[int] = []
+        self.lost_at = 0.0
         self.profiles: dict[tuple[str, str], dict[str, int]] = {}
         self.failed_profiles: dict[str, tuple[int, str]] = {}
         self.namespaces: dict[str, int] = {}
@@ -272,6 +274,9 @@ class Incarnation:
         self.refusals.append((position, at, fact.error))
         del self.refusals[:-REFUSALS_KEPT]
 
+    def _events_lost(self, _fact: facts.EventsLost, _position: int, at: float) -> None:
+        self.lost_at = at
+
     def _list_failed(self, _fact: facts.NamespaceListFailed, position: int, _at: float) -> None:
         self.list_failures.append(position)
         del self.list_failures[:-LIST_FAILURES_KEPT]
@@ -343,6 +348,7 @@ class Incarnation:
         facts.PolicyRejected: _policy_rejected,
         facts.PodSeen: _pod,
         facts.NamespaceListFailed: _list_failed,
+        facts.EventsLost: _events_lost,
         facts.ProfileUpdated: _profile_updated,
         facts.ProfileFailed: _profile_failed,
         facts.NamespaceConfigured: _namespace,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from monitor.core.apparmor import APPARMOR
 from monitor.core.evidence import ContainerEvidence
 from monitor.core.explanation.values import Question
 from monitor.core.judgement import POLICY_RESOURCES, NodeView
@@ -14,9 +15,9 @@ OF_NODE: Final = frozenset(
 )
 BY_CAUSE: Final[Mapping[str, Question]] = {
     "enforcer-absent": "enforcer",
-    "enforcer-mismatch": "enforcer",
-    "apparmor-unannotated": "enforcer",
-    "apparmor-profile-rejected": "enforcer",
+    "enforcer-mismatch": "profile",
+    "apparmor-unannotated": "profile",
+    "apparmor-profile-rejected": "profile",
     "rule-not-enforceable": "rules",
     "posture-audit": "rules",
     "policy-rejected": "attachment",
@@ -42,19 +43,21 @@ def decided_by(
         return "supported"
     if judged.verdict == "exempt":
         return "exempt"
+    by_profile = view.incarnation is not None and view.incarnation.enforcer == APPARMOR
     if judged.verdict == "covered":
-        return _of_covered(judged, policy)
+        return _of_covered(judged, policy, by_profile=by_profile)
     if judged.verdict == "pending":
         return "silence"
     if judged.verdict == "unknown" and judged.cause == "source-outage":
         return "objects" if blind_resource(policy, view) else "silence"
     if judged.cause in OF_NODE:
-        return "map" if view.phase == "ready" else "daemon"
-    if judged.predicted is False:
-        return "attachment"
+        written: Question = "profile" if by_profile else "map"
+        return written if view.phase == "ready" else "daemon"
     found = BY_CAUSE.get(judged.cause or "")
     if found is not None:
         return found
+    if judged.predicted is False:
+        return "attachment"
     emptied = evidence is not None and max(evidence.deleted, evidence.refused) > evidence.created
     return "map" if emptied and judged.reasons else "silence"
 
@@ -65,7 +68,9 @@ def blind_resource(policy: PolicyState, view: NodeView) -> str | None:
     return next((resource for resource in needed if resource in view.blind), None)
 
 
-def _of_covered(judged: Judged, policy: PolicyState) -> Question:
+def _of_covered(judged: Judged, policy: PolicyState, *, by_profile: bool) -> Question:
     if judged.grade == "proven":
         return "effect"
+    if by_profile:
+        return "profile"
     return "map" if policy.rules.enforced else "pod"

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 
 from msgspec.structs import replace
 
+from monitor.core.apparmor import APPARMOR, profile_of, unannotated
 from monitor.core.causes import CAUSES
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import ContainerEvidence, Incarnation
@@ -22,16 +23,9 @@ from monitor.core.verdict import Judged
 
 BEFORE_DAEMON: Final[tuple[Question, ...]] = ("supported", "exempt", "objects", "daemon")
 OF_STARTING: Final[tuple[Question, ...]] = (*BEFORE_DAEMON, "release", "policy", "effect")
-OF_READY: Final[tuple[Question, ...]] = (
-    *OF_STARTING,
-    "enforcer",
-    "rules",
-    "attachment",
-    "pod",
-    "runtime",
-    "push",
-    "map",
-)
+OF_POLICY: Final[tuple[Question, ...]] = ("enforcer", "rules", "attachment", "pod")
+OF_READY: Final[tuple[Question, ...]] = (*OF_STARTING, *OF_POLICY, "runtime", "push", "map")
+OF_PROFILES: Final[tuple[Question, ...]] = (*OF_STARTING, *OF_POLICY, "profile")
 PHASES: Final = {
     "absent": "no Pod of KubeArmor's daemon is bound to the node",
     "down": "the daemon's container does not run",
@@ -62,8 +56,10 @@ class Inquiry:
         self.judged = judged
         self.deadline = deadline
         self.alerts = alerts
-        self.text = f"text/{view.node.name}"
         incarnation = view.incarnation
+        overheard = incarnation is not None and incarnation.overheard
+        self.text = "messages" if overheard else f"text/{view.node.name}"
+        self.by_profile = incarnation is not None and incarnation.enforcer == APPARMOR
         self.evidence = incarnation.container(container.id) if incarnation else None
 
     def trail(self) -> tuple[Step, ...]:
@@ -82,7 +78,10 @@ class Inquiry:
     def _asked(self) -> tuple[Question, ...]:
         if self.view.incarnation is None:
             return (*BEFORE_DAEMON, "silence")
-        known = {"ready": OF_READY, "starting": OF_STARTING}
+        known = {
+            "ready": OF_PROFILES if self.by_profile else OF_READY,
+            "starting": OF_STARTING,
+        }
         return (*known.get(self.view.phase, BEFORE_DAEMON), "silence")
 
     # --- what the cluster says ------------------------------------------------------------------
@@ -186,13 +185,18 @@ class Inquiry:
 
     def _rules(self) -> Iterator[Step]:
         rules, source = self.policy.rules, f"kubernetes/{POLICY_RESOURCES[self.policy.kind]}"
-        if rules.unenforceable:
+        formless = rules.without_kernel_form
+        if self.judged.cause == "posture-audit":
+            yield self._no("rules", self.judged.reasons[0].evidence, source)
+        elif rules.profileless if self.by_profile else rules.unenforceable:
             text = "none of its rules has a form that the kernel enforces"
             yield self._no("rules", text, source)
+        elif self.by_profile:
+            text = "its rules have a form that a profile can hold"
+            yield self._yes("rules", text, source)
         elif not rules.enforced:
             yield self._yes("rules", "its rules only audit: none is written to the kernel", source)
         else:
-            formless = rules.without_kernel_form
             rest = f", {formless} of them have not" if formless else ""
             text = f"its rules have a form that the kernel enforces{rest}"
             yield self._yes("rules", text, source)
@@ -278,6 +282,21 @@ class Inquiry:
             return
         yield self._no("map", text, self.text, self._instant(position))
 
+    def _profile(self) -> Iterator[Step]:
+        found = profile_of(self.container, self._incarnation)
+        if found is None:
+            _, text = unannotated(self.view.node)
+            yield self._no("profile", text, "kubernetes/pods")
+        elif found.refused > found.written:
+            text = f"{found.name} was refused: {found.error}"
+            yield self._no("profile", text, self.text, self._instant(found.refused))
+        elif found.written:
+            text = f"rules were last written to {found.name}"
+            yield self._yes("profile", text, self.text, self._instant(found.written))
+        else:
+            text = f"no line says that rules were written to {found.name}"
+            yield self._unsaid("profile", text)
+
     def _silence(self) -> Iterator[Step]:
         at = (self.deadline, self.deadline)
         if self.judged.recheck is not None:
@@ -338,5 +357,6 @@ class Inquiry:
         "runtime": _runtime,
         "push": _push,
         "map": _map,
+        "profile": _profile,
         "silence": _silence,
     }

@@ -24,6 +24,7 @@ Question: TypeAlias = Literal[
     "runtime",
     "push",
     "map",
+    "profile",
     "silence",
 ]
 
