@@ -1,6 +1,9 @@
 """Why a container is judged as it is, told whole (design, section 3: first decided wins)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pytest
 
 from monitor.core.causes import CAUSES
 from tests.core.explained import explained
@@ -582,3 +585,139 @@ def test_a_container_is_explained_by_its_name_or_with_its_siblings() -> None:
     found = [story.core.explain("shop", pod.name, *one, at=story.now) for one in asked]
     assert [[one.container for one in some] for some in found] == [["app", "log"], ["log"], []]
     assert story.core.explain("shop", "other", at=story.now) == ()
+
+
+# --- the last question that was asked ---------------------------------------------------------
+
+
+def last(story: Story, pod: PodOf) -> str:
+    """The step that decided the only pair of the Pod's first container."""
+    (step,) = [line for line in explained(story, pod) if line.endswith(" = decides")]
+    return step.removesuffix(" = decides")
+
+
+def confined(*, profile: str, wrote: str = "", level: str = "INFO") -> tuple[Story, PodOf]:
+    """A Pod with that AppArmor profile, and what the daemon says of it."""
+    story = listening()
+    story.daemon()
+    story.begin()
+    story.say("Initialized AppArmor Enforcer", "Initialized KubeArmor")
+    story.learn(story.cluster_policy())
+    annotation = "container.apparmor.security.beta.kubernetes.io/app"
+    pod = story.pod(annotations={annotation: profile})
+    story.wait(1)
+    if wrote:
+        story.say(wrote, level=level)
+    return story, pod
+
+
+def allowing() -> tuple[Story, PodOf]:
+    story = ready()
+    story.configure(defaultFilePosture="audit")
+    rules = {"process": {"matchPaths": [{"path": "/bin/sh"}]}, "action": "Allow"}
+    story.learn(story.cluster_policy(rules=rules))
+    return story, covered(story)
+
+
+def overheard() -> tuple[Story, PodOf]:
+    """Rules are taken away while the output is not read, and the message feed says so."""
+    story, pod = applied()
+    story.down("text/node-a")
+    story.wait(5)
+    story.message(f"Updating container rules for {pod.id}", f"Deleting inner map for {pod.id}")
+    return story, pod
+
+
+def refused() -> tuple[Story, PodOf]:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = story.pod()
+    story.register(pod)
+    story.see(pod)
+    story.intend(pod)
+    story.fail(pod)
+    return story, pod
+
+
+def contradicted() -> tuple[Story, PodOf]:
+    story, pod = applied()
+    story.wait(5)
+    story.log(pod)
+    return story, pod
+
+
+def revived() -> tuple[Story, PodOf]:
+    """The daemon runs again, and has not written the container's rules again."""
+    story, pod = daemon_down()
+    story.revive()
+    story.wait(1)
+    story.boot()
+    story.wait(20)
+    return story, pod
+
+
+def starting() -> tuple[Story, PodOf]:
+    story = listening()
+    story.daemon()
+    story.begin()
+    story.cluster_policy()
+    pod = story.pod()
+    story.wait(20)
+    return story, pod
+
+
+def blind() -> tuple[Story, PodOf]:
+    story, pod = applied()
+    story.down("kubernetes/pods")
+    story.wait(20)
+    return story, pod
+
+
+PROFILE = "kubearmor-shop-cart-app"
+NAMED = f"localhost/{PROFILE}"
+WROTE = f"Updated 3 security rule(s) to shop/cart/{PROFILE}"
+REFUSED = f"Unable to register the AppArmor profile ({PROFILE}, out-of-control)"
+
+
+UNREACHED = "the Pod names no profile of KubeArmor for the container"
+DONE = "what the policy forbids was reported to have been done"
+ENDED = "its rules ended with the daemon that had written them"
+UNFINISHED = "kubearmor/kubearmor-node-a-5 (restart 0) has not finished starting"
+NO_SPACE = "the kernel refused: update: no space left on device"
+
+
+@pytest.mark.parametrize(
+    ("told", "step"),
+    [
+        (partial(confined, profile="runtime/default"), f"- profile: {UNREACHED} (kubernetes/pods)"),
+        (
+            partial(confined, profile=NAMED, wrote=WROTE),
+            f"+ profile: rules were last written to {PROFILE} (text/node-a) at -59",
+        ),
+        (
+            partial(confined, profile=NAMED, wrote=REFUSED, level="WARN"),
+            f"- profile: {PROFILE} was refused: out-of-control (text/node-a) at -59",
+        ),
+        (
+            partial(confined, profile=NAMED),
+            "- silence: the deadline for a proof has not passed (text/node-a) at -50",
+        ),
+        (
+            allowing,
+            (
+                "- rules: all its rules allow, and the file posture is audit "
+                "(kubernetes/kubearmorclusterpolicies)"
+            ),
+        ),
+        (overheard, "- map: its rule set was empty (messages) at 6"),
+        (refused, f"- map: {NO_SPACE} (text/node-a) at 0"),
+        (contradicted, f"+ effect: {DONE} (alerts) at 6"),
+        (revived, f"- map: {ENDED} (text/node-a) at 11"),
+        (starting, f"- daemon: {UNFINISHED} (text/node-a) at -60"),
+        (blind, "? objects: pods cannot be read (kubernetes/pods) at 1"),
+    ],
+)
+def test_the_first_answer_that_leaves_no_choice_decides(
+    told: Callable[[], tuple[Story, PodOf]], step: str
+) -> None:
+    assert last(*told()) == step
