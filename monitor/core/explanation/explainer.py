@@ -9,8 +9,9 @@ from monitor.core.bench import Bench
 from monitor.core.causes import CAUSES
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import PolicyKey
-from monitor.core.explanation.steps import Inquiry
+from monitor.core.explanation.steps import trail
 from monitor.core.explanation.story import Setting, predicted
+from monitor.core.explanation.subject import Subject
 from monitor.core.explanation.values import (
     ContainerExplanation,
     Meanings,
@@ -143,10 +144,8 @@ class Explainer:
             limits=self._limits,
             now=at,
         )
-        inquiry = Inquiry(
-            container, policy, view, judged, deadline=deadline, alerts=self._reads_alerts(view)
-        )
-        return inquiry.trail()
+        alerts = self._reads_alerts(view)
+        return trail(Subject(container, policy, view, judged, deadline=deadline, alerts=alerts))
 
     def _reads_alerts(self, view: NodeView) -> bool:
         """Whether a feed of alerts that covers the node is being read."""
