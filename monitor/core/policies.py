@@ -61,6 +61,7 @@ class PolicyState:
         self.deleted_at: float | None = None
         self.events: list[Event] = []
         self.generation = metadata.generation
+        self.spec: dict[str, Any] = {}
         self.changed: Interval = (
             self.created[0],
             at if listed and metadata.generation > 1 else min(self.created[1], at),
@@ -72,14 +73,14 @@ class PolicyState:
         self.nodes: NodeSelector = NOTHING
         self.pods: NodeSelector = NOTHING
         self.rules: Rules = Rules(())
-        self.spec: dict[str, Any] = policy.spec or {}
-        self.former_spec = self.spec
+        self.former_spec: dict[str, Any] = policy.spec or {}
         self.listed = listed
         self.counted_from = 0
-        self._compile(self.spec)
+        self._compile(policy.spec or {})
         self.events.append(Event(at=self.changed[1], generation=self.generation))
 
     def _compile(self, spec: dict[str, Any]) -> None:
+        self.spec = spec
         if self.kind == "KubeArmorPolicy":
             self.selector = namespaced(namespace=self.namespace, spec=spec)
             self.labels = labels_of(spec)
@@ -107,8 +108,8 @@ class PolicyState:
         self.generation = generation
         self.former = self.selector
         self.changed = (since if listed else at, at)
-        self.former_spec, self.spec = self.spec, policy.spec or {}
-        self._compile(self.spec)
+        self.former_spec = self.spec
+        self._compile(policy.spec or {})
         return True
 
     def selects_under(
