@@ -14,7 +14,6 @@ to T is. A late wake-up of the loop therefore changes when a decision is made, n
 """
 
 import asyncio
-import contextlib
 import logging
 import math
 from collections import Counter
@@ -33,6 +32,7 @@ from monitor.core.model import (
     SourceUp,
     Statistics,
 )
+from monitor.retry import cancelled
 from monitor.wire.events import Record
 
 Translation: TypeAlias = Callable[[Announcement], Sequence[Record]]
@@ -258,8 +258,4 @@ async def _first(waits: Sequence[Coroutine[object, object, object]]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await cancelled(*tasks)

@@ -210,6 +210,22 @@ async def test_what_is_announced_is_in_the_outbox_and_told_when_deliver_returns(
     assert heard.records == [("up a", START), ("up c", START)]
 
 
+@pytest.mark.parametrize("turns", range(9, 20))
+async def test_a_cancellation_ends_it_at_whatever_turn_it_comes(
+    engine: Engine, clock: ManualClock, turns: int
+) -> None:
+    engine.deliver([SourceDown("a")])
+    task = asyncio.create_task(engine.run())
+    passing = asyncio.create_task(clock.advance(10))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    ended, _ = await asyncio.wait({task}, timeout=1)
+    assert ended == {task}
+    assert task.cancelled()
+    await passing
+
+
 async def test_a_deadline_fires_at_its_own_instant(
     engine: Engine, clock: ManualClock, core: ScriptedCore
 ) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from monitor.core.causes import FINDINGS
+from monitor.core.containers import exempt, unsupported
 from monitor.core.findings.found import Found, title
 from monitor.core.lint import remarks_among, remarks_in, remarks_on
 from monitor.core.lint.cluster import Cluster, PodShape, reaches
@@ -13,7 +14,6 @@ from monitor.core.world import World
 
 INTENT: Final = frozenset(code for code, kind in FINDINGS.items() if kind.kind == "intent")
 LEFT_OUT: Final = "namespace-left-out"
-SPARED: Final = frozenset({"exempt", "unsupported"})
 
 
 class Intents:
@@ -65,7 +65,9 @@ def _matters(remark: Remark, world: World) -> bool:
         return False
     selector = world.policies[remark.policy.key].selector
     return any(
-        container.verdict not in SPARED and not reaches(selector, container.pod.namespace)
+        not reaches(selector, container.pod.namespace)
+        and unsupported(container.pod, container.kind) is None
+        and exempt(container.pod, untracked=world.untracked(world.node(container.node))) is None
         for container in world.containers.values()
     )
 
