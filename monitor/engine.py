@@ -23,6 +23,7 @@ from typing import Protocol, TypeAlias
 from msgspec import structs
 
 from monitor.clock import Clock
+from monitor.core.explanation import ContainerExplanation
 from monitor.core.model import (
     Announcement,
     Observation,
@@ -53,6 +54,10 @@ class Core(Protocol):
     def statistics(self, now: float) -> Statistics: ...
 
     def report(self, at: float) -> Report: ...
+
+    def explain(
+        self, namespace: str, pod: str, container: str | None = None, *, at: float
+    ) -> Sequence[ContainerExplanation]: ...
 
 
 class Outbox(Protocol):
@@ -214,6 +219,12 @@ class Engine:
 
     def report(self) -> Report:
         return self._core.report(self._advance())
+
+    def explain(
+        self, namespace: str, pod: str, container: str | None = None
+    ) -> Sequence[ContainerExplanation]:
+        """Return all that led to the verdicts of a Pod's running containers, or of that one."""
+        return self._core.explain(namespace, pod, container, at=self._advance())
 
     def statistics(self) -> Statistics:
         """Return the core's numbers, with the input that was rejected before it."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from monitor.core.explanation import ContainerExplanation
 from monitor.core.model import (
     Announcement,
     ContainerGone,
@@ -88,6 +89,12 @@ class ScriptedCore:
             findings=(),
             sources=(),
         )
+
+    def explain(
+        self, namespace: str, pod: str, container: str | None = None, *, at: float
+    ) -> Sequence[ContainerExplanation]:
+        self.decisions.append((f"explain {namespace}/{pod}/{container}", at))
+        return ()
 
 
 class ListedOutbox:
@@ -352,3 +359,11 @@ async def test_a_report_is_of_now(engine: Engine, clock: ManualClock) -> None:
     await clock.advance(5)
     assert engine.report().at == START + 5
     assert engine.statistics() == EMPTY_STATISTICS
+
+
+async def test_an_explanation_is_of_now(
+    engine: Engine, clock: ManualClock, core: ScriptedCore
+) -> None:
+    await clock.advance(5)
+    engine.explain("shop", "cart", "app")
+    assert core.decisions == [("explain shop/cart/app", START + 5)]

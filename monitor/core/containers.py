@@ -59,8 +59,9 @@ class Labels:
 class PodState:
     """A Pod: what was last seen of it.
 
-    `former` are the ids that its restarted containers had before; `switched_at` is when its mode
-    was last seen to change; `profiles` are the AppArmor profiles that it names.
+    `former` are the ids that its restarted containers had before; `former_labels` what it bore
+    before `relabelled_at`, when its labels were last seen to change; `switched_at` is the same of
+    its mode; `profiles` are the AppArmor profiles that it names.
     """
 
     __slots__ = (
@@ -69,11 +70,13 @@ class PodState:
         "created",
         "deleting_since",
         "former",
+        "former_labels",
         "key",
         "labels",
         "mode",
         "node",
         "profiles",
+        "relabelled_at",
         "scheduled",
         "statuses",
         "switched_at",
@@ -93,6 +96,9 @@ class PodState:
         self.containers: tuple[ContainerRecord, ...] = ()
         self.deleting_since: float | None = None
         self.former: dict[str, str] | None = None
+        self.labels = labels
+        self.former_labels = labels
+        self.relabelled_at: float | None = None
         self.switched_at: float | None = None
         self.mode = mode(pod)
         self.take(pod, labels=labels, at=at)
@@ -100,7 +106,9 @@ class PodState:
     def take(self, pod: Pod, *, labels: Labels, at: float) -> None:
         """Note its present state."""
         self.version = version_of(pod.metadata)
-        self.labels = labels
+        if labels is not self.labels:
+            self.former_labels, self.labels = self.labels, labels
+            self.relabelled_at = at
         now = mode(pod)
         if now != self.mode:
             self.mode, self.switched_at = now, at

@@ -17,6 +17,7 @@ from monitor.core.containers import exempt, unsupported
 from monitor.core.deadlines import Deadlines
 from monitor.core.effects import effect_of, host_effect_of
 from monitor.core.evidence import SHORT_ID, Incarnation, PolicyKey
+from monitor.core.explanation import ContainerExplanation, Explainer
 from monitor.core.findings import Findings
 from monitor.core.gaps import Ledger
 from monitor.core.hosts import SUBJECT, Hosts
@@ -106,6 +107,14 @@ class Coverage:
             ledger=self._ledger,
             hosts=self._hosts,
             findings=self._findings,
+        )
+        self._explainer = Explainer(
+            world=self._world,
+            views=views,
+            bench=self._bench,
+            ledger=self._ledger,
+            reporter=self._reporter,
+            limits=limits,
         )
         self._observed: defaultdict[type[Observation], int] = defaultdict(int)
         self._unrecognised: dict[str, int] = {}
@@ -391,6 +400,12 @@ class Coverage:
     def report(self, at: float) -> Report:
         """Everything as it is judged at `at`, which is not before the last observation or tick."""
         return self._reporter.report(at=at, cluster=self._settings.cluster)
+
+    def explain(
+        self, namespace: str, pod: str, container: str | None = None, *, at: float
+    ) -> tuple[ContainerExplanation, ...]:
+        """All that led to the verdicts of a Pod's running containers, or of that one, at `at`."""
+        return self._explainer.explain(namespace, pod, container, at=at)
 
     def sources(self) -> tuple[SourceState, ...]:
         """Every source by name."""

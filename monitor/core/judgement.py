@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from monitor.core.apparmor import APPARMOR, outlives, profile_of, unannotated
-from monitor.core.collision import Namesakes, outcome, removed_at
+from monitor.core.collision import ALONE, Namesakes, outcome, removed_at
 from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.defaults import Defaults
 from monitor.core.evidence import AT_ONCE, ContainerEvidence, Incarnation, LearnedLine, PolicyKey
@@ -124,6 +124,27 @@ def judge(
     ).judge()
 
 
+def silent_until(
+    container: ContainerRecord,
+    policy: PolicyState,
+    view: NodeView,
+    *,
+    surroundings: Surroundings,
+    limits: Limits,
+    now: float,
+) -> float:
+    """Until when nothing follows from silence about a pair."""
+    return _Pair(
+        container=container,
+        policy=policy,
+        view=view,
+        surroundings=surroundings,
+        namesakes=ALONE,
+        limits=limits,
+        now=now,
+    ).silent_until()
+
+
 class _Pair:
     """The question for one pair, split into the steps of the answer."""
 
@@ -188,9 +209,7 @@ class _Pair:
             if unread and incarnation is not None:
                 return self._unknown(self._blindness(incarnation), predicted=None)
             return self._still_lost(predicted=None)
-        text = self.view.node.text
-        heard = text.since if text.up else self.view.began
-        deadline = max(self.needed[1], heard, self.view.phase_since[1]) + self.limits.grace
+        deadline = self._deadline_without_daemon()
         if self._is_early(deadline):
             return self._pending(self._settled_by(deadline))
         if unread and incarnation is not None:
@@ -198,6 +217,11 @@ class _Pair:
         if self.view.unsettled_since is not None:
             return self._unknown("source-outage", predicted=None)
         return self._gap(f"daemon-{self.view.phase}", predicted=None)
+
+    def _deadline_without_daemon(self) -> float:
+        text = self.view.node.text
+        heard = text.since if text.up else self.view.began
+        return max(self.needed[1], heard, self.view.phase_since[1]) + self.limits.grace
 
     def _is_early(self, deadline: float) -> bool:
         """Before the deadline, or shortly after an API outage, when the world may be half-new."""
@@ -541,6 +565,15 @@ class _Pair:
         return found in {"written", "resumed"}
 
     # --- silence --------------------------------------------------------------------------------
+
+    def silent_until(self) -> float:
+        incarnation = self.view.incarnation
+        if incarnation is None or self.view.phase != "ready":
+            return self._settled_by(self._deadline_without_daemon())
+        learned = self.policy.learned(incarnation, self.view.node.clock)
+        by_profile = incarnation.enforcer == APPARMOR
+        evidence = None if by_profile else incarnation.container(self.container.id)
+        return self._settled_by(self._deadline(incarnation, evidence, learned)[0])
 
     def _deadline(
         self,

@@ -73,6 +73,7 @@ class PolicyState:
         self.nodes: NodeSelector = NOTHING
         self.pods: NodeSelector = NOTHING
         self.rules: Rules = Rules(())
+        self.former_spec: dict[str, Any] = policy.spec or {}
         self.listed = listed
         self.counted_from = 0
         self._compile(policy.spec or {})
@@ -107,6 +108,7 @@ class PolicyState:
         self.generation = generation
         self.former = self.selector
         self.changed = (since if listed else at, at)
+        self.former_spec = self.spec
         self._compile(policy.spec or {})
         return True
 

@@ -105,6 +105,7 @@ def test_every_module_of_a_command_is_listed() -> None:
         "remarks",
         "sarif",
         "tape",
+        "telling",
         "text",
         "timeline",
     }
