@@ -3,14 +3,14 @@
 from typing import Any, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.believed import Believed
 from monitor.core.daemon_events import Action, PodEvent, PolicyEvent
 from monitor.core.evidence import PolicyKey
 from monitor.core.namesakes import NamesakeLine, attachment
-from monitor.core.semantics import DESCRIBED, NEWEST, Behaviour
+from monitor.core.semantics import DESCRIBED, NEWEST, Behaviour, behaviour
 
 CLUSTER: Final[PolicyKey] = ("KubeArmorClusterPolicy", "", "p")
 SHOP: Final[PolicyKey] = ("KubeArmorPolicy", "shop", "p")
@@ -67,17 +67,60 @@ def test_a_policy_that_does_not_select_the_container_has_lost_nothing() -> None:
     assert attachment(SHOP, lines, selects=selects, evaluated=evaluated) == "not-attached"
 
 
+@pytest.mark.parametrize(
+    ("story", "shop"),
+    [
+        ("+shop ! +cluster", "attached"),
+        ("+shop ! ~cluster", "removed"),
+        ("+shop ! -cluster", "removed"),
+    ],
+)
+def test_a_cluster_policy_that_does_not_select_the_container_takes_its_namesake_too(
+    story: str, shop: str
+) -> None:
+    lines, evaluated = told(story)
+    selects = {SHOP: True}
+    assert attachment(SHOP, lines, selects=selects, evaluated=evaluated) == shop
+    assert attachment(CLUSTER, lines, selects=selects, evaluated=evaluated) == "not-attached"
+
+
+@pytest.mark.parametrize(
+    ("key", "story", "release", "answer"),
+    [
+        (PAY, "+pay !", "v1.4.0", "attached"),
+        (PAY, "+pay !", "v1.4.1", "not-attached"),
+        (PAY, "! +pay", "v1.4.0", "not-attached"),
+        (SHOP, "! ~shop", "v1.5.6", "not-attached"),
+        (SHOP, "! ~shop", "v1.5.7", "attached"),
+        (SHOP, "+shop ! -cluster +shop !", "v1.6.12", "attached"),
+        (CLUSTER, "+shop +cluster ! -shop +cluster !", "v1.6.12", "attached"),
+        (CLUSTER, "! +shop +cluster !", "v1.6.12", "attached"),
+        (CLUSTER, "! +shop +cluster !", "v1.6.13", "not-stored"),
+    ],
+)
+def test_what_a_namesake_does_depends_on_the_release(
+    key: PolicyKey, story: str, release: str, answer: str
+) -> None:
+    lines, evaluated = told(story)
+    selects = {CLUSTER: True, SHOP: key == SHOP}
+    known = behaviour(release)
+    assert known is not None
+    found = attachment(key, lines, selects=selects, evaluated=evaluated, behaviour=known)
+    assert found == answer
+
+
 actions = st.sampled_from(("added", "modified", "deleted"))
 
 
+@settings(max_examples=300, deadline=None)
 @given(
-    behaviour=st.sampled_from(DESCRIBED),
+    release=st.sampled_from(DESCRIBED),
     events=st.lists(st.one_of(st.none(), st.tuples(actions, st.sampled_from([*KEYS.values()])))),
     labels=st.dictionaries(st.just("app"), st.just("web")),
     named=st.booleans(),
 )
 def test_the_short_answer_is_that_of_the_whole_model(
-    behaviour: Behaviour,
+    release: Behaviour,
     events: list[tuple[Action, PolicyKey] | None],
     labels: dict[str, str],
     *,
@@ -91,7 +134,7 @@ def test_the_short_answer_is_that_of_the_whole_model(
         CLUSTER: {"selector": {"matchExpressions": [expression]}},
     }
     selects = {SHOP: bool(labels), PAY: False, CLUSTER: named}
-    believed = Believed(behaviour, namespaces=("shop", "pay"))
+    believed = Believed(release, namespaces=("shop", "pay"))
     lines, evaluated = [], []
     pod = PodEvent(
         action="modified", namespace="shop", name="x", labels=labels, containers={"app": "1"}
@@ -112,7 +155,7 @@ def test_the_short_answer_is_that_of_the_whole_model(
     found = {
         key
         for key in KEYS.values()
-        if attachment(key, lines, selects=selects, evaluated=evaluated, behaviour=behaviour)
+        if attachment(key, lines, selects=selects, evaluated=evaluated, behaviour=release)
         == "attached"
     }
     assert found == attached
