@@ -154,13 +154,32 @@ def widened(release: str) -> tuple[Story, PodOf, PolicyOf]:
 
 @pytest.mark.parametrize(
     ("release", "verdict"),
-    [("v1.5.6", "unknown no-evidence-source"), ("v1.5.7", "covered applied")],
+    [
+        ("v1.3.0", "unknown release-unknown"),
+        ("v1.5.6", "unknown no-evidence-source"),
+        ("v1.5.7", "covered applied"),
+    ],
 )
 def test_before_v1_5_7_an_edit_that_widens_a_selector_is_not_taken_for_protection(
     release: str, verdict: str
 ) -> None:
     story, pod, _ = widened(release)
     assert story.verdict(pod) == verdict
+
+
+def test_an_edited_list_of_host_names_reaches_a_container_that_runs() -> None:
+    story = ready(release="v1.7.4")
+    policy = story.policy(labels={"kubernetes.io/hostname": "n1"})
+    story.learn(policy)
+    pod = covered(story, labels={"kubernetes.io/hostname": "n2"})
+    story.wait(5)
+    hosts = {"matchLabels": {"kubernetes.io/hostname": "n1,n2"}}
+    policy.spec = {**policy.spec, "selector": hosts}
+    story.edit(policy)
+    story.learn(policy, action="modified")
+    story.push(pod)
+    story.wait(30)
+    assert story.verdict(pod) == "covered applied"
 
 
 def test_before_v1_5_7_a_container_that_starts_after_the_edit_is_covered() -> None:
