@@ -237,7 +237,7 @@ class Coverage:
         container = node.containers.get(identity[:SHORT_ID])
         if container is None or not self._is_judged_by_lines(incarnation):
             return
-        if isinstance(fact, UNDECIDED):
+        if isinstance(fact, UNDECIDED) and not container.pod.former_labels:
             evidence = incarnation.container(container.id)
             written = evidence is not None and evidence.map_is_live
             if container.verdict == "covered" if written else not incarnation.holes:

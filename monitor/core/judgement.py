@@ -33,7 +33,7 @@ from monitor.core.prediction import (
     predict,
     predict_for,
 )
-from monitor.core.reading import Reading, read
+from monitor.core.reading import Reading, first_rewrite, read
 from monitor.core.reasons import Case, reasons, spelled
 from monitor.core.rollouts import Rollout, opening_of
 from monitor.core.semantics import Behaviour, behaviour
@@ -272,7 +272,14 @@ class _Pair:
         )
 
     def _read(self, incarnation: Incarnation, learned: Learned | None) -> Reading:
-        return read(self.container, self.policy, incarnation, learned, clock=self.view.node.clock)
+        return read(
+            self.container,
+            self.policy,
+            incarnation,
+            learned,
+            behaviour=self._behaviour(incarnation),
+            clock=self.view.node.clock,
+        )
 
     def _behaviour(self, incarnation: Incarnation) -> Behaviour | None:
         if incarnation is self.view.incarnation:
@@ -323,6 +330,10 @@ class _Pair:
             )
         if predicted and found == "removed" and evidence is not None:
             return self._removed(case, evidence, max(evidence.deleted, evidence.refused))
+        if predicted and found == "overwritten":
+            return self._overwritten(incarnation)
+        if found == "unclear":
+            predicted = None
         deadline, behind = self._deadline(incarnation, evidence, learned)
         if self._is_early(deadline):
             return self._waiting(incarnation, self._settled_by(deadline), predicted=predicted)
@@ -381,6 +392,28 @@ class _Pair:
             since=self._instant(position),
             predicted=True,
             opening=f"removed:{position}",
+        )
+
+    def _overwritten(self, incarnation: Incarnation) -> Judged:
+        """A stale list was written: what the Pod's own event had brought, if anything, is gone."""
+        if self.lost is not None:
+            return self._still_lost(predicted=False)
+        pod = self.container.pod
+        relabelled = pod.former_labels[-1][0]
+        if self.policy.changed[0] > relabelled[1]:
+            shown = (
+                f"the daemon's list still has the labels that the Pod had until "
+                f"{spelled(relabelled[1])}, and the policy came later"
+            )
+            reason = Reason(cause="unexplained", evidence=shown)
+            return self._gap(reason.cause, predicted=False, reasons=(reason,))
+        position = first_rewrite(self.container, incarnation, self._behaviour(incarnation))
+        return Judged(
+            "lost",
+            cause="rules-removed",
+            since=self._instant(position),
+            predicted=False,
+            opening=f"overwritten:{position}",
         )
 
     def _covered(

@@ -165,6 +165,9 @@ class World:
         else:
             switched = mode(pod) != state.mode
             relabelled = labels is not state.labels
+            if relabelled and state.containers:
+                since = self._unseen_since("pods", at=at, listed=listed)
+                state.relabelled(state.labels, changed=(since, at))
             state.take(pod, labels=labels, at=at)
             if switched or relabelled:
                 self._reconsider(state, at=at, switched=switched, listed=listed)
@@ -192,12 +195,8 @@ class World:
             self._end(container, (at, at))
 
     def _reconsider(self, state: PodState, *, at: float, switched: bool, listed: bool) -> None:
-        """After a change of labels or of the Pod's own mode something else may be expected.
-
-        What a list shows may have changed at any time since the watch before it broke.
-        """
-        outages = self.sources.get("kubernetes/pods").outages
-        since = outages[-1][0] if listed and outages else at
+        """After a change of labels or of the Pod's own mode something else may be expected."""
+        since = self._unseen_since("pods", at=at, listed=listed)
         for container in state.containers:
             before = container.expected
             self._expect(container)
@@ -210,6 +209,11 @@ class World:
             gone = container.covered - container.expected.members
             if gone:
                 container.residual = (container.residual or {}) | dict.fromkeys(gone, at)
+
+    def _unseen_since(self, resource: Resource, *, at: float, listed: bool) -> float:
+        """Since when it may be so: a list may show what came about since the watch broke."""
+        outages = self.sources.get(f"kubernetes/{resource}").outages
+        return outages[-1][0] if listed and outages else at
 
     def _containers(self, state: PodState, pod: Pod, *, at: float) -> None:
         self.mark_network(state.node)
@@ -388,8 +392,7 @@ class World:
         return found
 
     def _node(self, item: Node, *, at: float, deleted: bool, listed: bool) -> None:
-        outages = self.sources.get("kubernetes/nodes").outages
-        since = outages[-1][0] if listed and outages else at
+        since = self._unseen_since("nodes", at=at, listed=listed)
         node = self.node(item.metadata.name)
         node.node = None if deleted else item
         node.marks.take(node.node, since=since, at=at)
