@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from monitor.core.collision import Namesakes, outcome, removed_at
 from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.evidence import AT_ONCE, ContainerEvidence, Incarnation, PolicyKey
-from monitor.core.instants import later
+from monitor.core.instants import later, spelled
 from monitor.core.kubernetes import POLICY_KINDS
 from monitor.core.model import Grade, Interval, Reason
 from monitor.core.namesakes import Attachment
@@ -34,7 +34,7 @@ from monitor.core.prediction import (
     predict_for,
 )
 from monitor.core.reading import Reading, first_rewrite, read
-from monitor.core.reasons import Case, reasons, spelled
+from monitor.core.reasons import Case, reasons
 from monitor.core.rollouts import Rollout, opening_of
 from monitor.core.semantics import Behaviour, behaviour
 from monitor.core.sight import blindness, is_unread

@@ -8,13 +8,13 @@ the gap is `unexplained`.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
 
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import SHORT_ID, ContainerEvidence, Incarnation
+from monitor.core.instants import spelled
 from monitor.core.model import Interval, Reason
 from monitor.core.nodes import NodeState
 from monitor.core.policies import Learned, PolicyState
@@ -237,8 +237,3 @@ RULES: Final[tuple[tuple[str, Callable[[Case], str | None]], ...]] = (
     ("event-queue-lag", _event_queue_lag),
     ("daemon-hung", _daemon_hung),
 )
-
-
-def spelled(instant: float) -> str:
-    """An instant in a sentence, to the second."""
-    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
