@@ -287,7 +287,6 @@ class Bench:
             and view.behaviour.reaches_young_namespaces
             and not depends_on_labels(policy, view.behaviour)
             and incarnation is not None
-            and key not in incarnation.rejected
             and (view.phase != "ready" or key in incarnation.policies)
         )
 

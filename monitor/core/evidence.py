@@ -24,6 +24,7 @@ PolicyKey = tuple[str, str, str]  # kind, namespace, name
 POD_LINES_KEPT: Final = 8
 LINES_OF_A_NAME_KEPT: Final = 256
 LIST_FAILURES_KEPT: Final = 64
+REFUSALS_KEPT: Final = 64
 SHORT_ID: Final = 12
 AT_ONCE: Final = 1_000_000_000
 
@@ -130,7 +131,7 @@ class Incarnation:
         self.settings: dict[str, str] = {}
         self.policies: dict[PolicyKey, list[LearnedLine]] = {}
         self.names: dict[str, list[tuple[int, ObjectAction, PolicyKey]]] = {}
-        self.rejected: dict[PolicyKey, tuple[int, str]] = {}
+        self.refusals: list[tuple[int, float, str]] = []
         self.list_failures: list[int] = []
         self.profiles: dict[tuple[str, str], dict[str, int]] = {}
         self.failed_profiles: dict[str, tuple[int, str]] = {}
@@ -141,7 +142,6 @@ class Incarnation:
         self.last_of_kind: dict[str, LearnedLine] = {}
         self.containers: dict[str, ContainerEvidence] = {}
         self.dead_watches: dict[str, str] = {}
-        self._latest_policy: PolicyKey | None = None
         self._latest_lines = (0, 0)
         self.knowledge = 0
         self.latest_lines: dict[
@@ -262,19 +262,15 @@ class Incarnation:
         of_name.append((position, fact.action, key))
         del of_name[:-LINES_OF_A_NAME_KEPT]
         self.last_of_kind[fact.kind] = lines[-1]
-        if fact.action != "modified":
-            self.rejected.pop(key, None)
         self.knowledge += 1
         if fact.kind == "KubeArmorPolicy":
             self._latest_lines = (position, self._latest_lines[1])
         elif fact.kind == "KubeArmorClusterPolicy":
             self._latest_lines = (self._latest_lines[0], position)
-        self._latest_policy = key
 
-    def _policy_rejected(self, fact: facts.PolicyRejected, position: int, _at: float) -> None:
-        if self._latest_policy is not None:
-            self.rejected[self._latest_policy] = (position, fact.error)
-            self.knowledge += 1
+    def _policy_rejected(self, fact: facts.PolicyRejected, position: int, at: float) -> None:
+        self.refusals.append((position, at, fact.error))
+        del self.refusals[:-REFUSALS_KEPT]
 
     def _list_failed(self, _fact: facts.NamespaceListFailed, position: int, _at: float) -> None:
         self.list_failures.append(position)

@@ -72,7 +72,7 @@ class NamespaceUntracked(Struct, frozen=True, gc=False):
 
 
 class PolicyRejected(Struct, frozen=True, gc=False):
-    """`Error ADD, …`: the policy announced by the line before it was refused."""
+    """`Error ADD, …`: a policy was refused; the line stands in place of its `Detected a …` line."""
 
     error: str
 

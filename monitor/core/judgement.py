@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from monitor.core.collision import Namesakes, outcome, removed_at
 from monitor.core.containers import ContainerRecord, exempt, unsupported
-from monitor.core.evidence import AT_ONCE, ContainerEvidence, Incarnation, PolicyKey
+from monitor.core.evidence import AT_ONCE, ContainerEvidence, Incarnation, LearnedLine, PolicyKey
 from monitor.core.instants import later, spelled
 from monitor.core.kubernetes import POLICY_KINDS
 from monitor.core.model import Grade, Interval, Reason
@@ -34,7 +34,7 @@ from monitor.core.prediction import (
     predict_for,
 )
 from monitor.core.reading import Reading, first_rewrite, read
-from monitor.core.reasons import Case, reasons
+from monitor.core.reasons import REFUSED, Case, reasons
 from monitor.core.rollouts import Rollout, opening_of
 from monitor.core.semantics import Behaviour, behaviour
 from monitor.core.sight import blindness, is_unread
@@ -210,8 +210,8 @@ class _Pair:
         if self.policy.rules.unenforceable:
             return self._gap("rule-not-enforceable", predicted=None)
         learned = self.policy.learned(incarnation, self.view.node.clock)
-        if self._is_rejected(incarnation):
-            return self._rejection(incarnation)
+        if self._is_refused(incarnation):
+            return self._explained(self._case(incarnation, None, None), predicted=False)
         collided = self._collision(incarnation)
         if collided is not None:
             return collided
@@ -223,25 +223,23 @@ class _Pair:
             return self._contradiction(incarnation, refutation)
         return self._by_evidence(incarnation, learned, predicted=predicted)
 
-    def _is_rejected(self, incarnation: Incarnation) -> bool:
-        """Refused when it was added: an edit reaches only the containers of that moment."""
-        if self.policy.key not in incarnation.rejected:
+    def _is_refused(self, incarnation: Incarnation) -> bool:
+        """Refused when it was added: an edit reaches only the containers of that moment (5.6)."""
+        lines = incarnation.policies.get(self.policy.key)
+        if not lines or not self._was_refused_before(lines[0], incarnation):
             return False
-        last = incarnation.policies[self.policy.key][-1]
+        last = lines[-1]
         evidence = incarnation.container(self.container.id)
-        if last.action != "modified" or evidence is None:
-            return True
-        by_policy = incarnation.basis(evidence, self.container.pod.key) == evidence.latest_write
-        return not (by_policy and last.position < evidence.latest_write)
+        if evidence is None or not evidence.latest_write:
+            return self.container.started[0] > self.view.node.clock.instant(last.position)[1]
+        basis = incarnation.basis(evidence, self.container.pod.key)
+        return last.position < basis < evidence.latest_write
 
-    def _rejection(self, incarnation: Incarnation) -> Judged:
-        position, error = incarnation.rejected[self.policy.key]
-        shown = f"the daemon refused it at {spelled(self._instant(position)[1])}: {error}"
-        causes = ["policy-rejected"]
-        if "namespace" in error.lower():
-            causes.append("namespace-list-failed")
-        refused = tuple(Reason(cause=cause, evidence=shown) for cause in causes)
-        return self._gap(causes[0], predicted=False, reasons=refused)
+    def _was_refused_before(self, first: LearnedLine, incarnation: Incarnation) -> bool:
+        """Whether its first line is a change, though its addition was not said but refused."""
+        if first.action != "modified" or not incarnation.read_whole:
+            return False
+        return any(position < first.position for position, _, _ in incarnation.refusals)
 
     def _outcome(self, incarnation: Incarnation) -> Attachment | None:
         """What became of the policy among those that share its name."""
@@ -570,6 +568,8 @@ class _Pair:
     def _explained(self, case: Case, *, predicted: bool | None) -> Judged:
         """A gap with the causes that fit."""
         found = reasons(case)
+        if found[0].cause in REFUSED:
+            predicted = False
         return self._gap(found[0].cause, predicted=predicted, reasons=found)
 
     def _gap(

@@ -133,6 +133,9 @@ class PolicyState:
         if current == 0:
             return self._learned_before_us(lines)
         base = self._event_at(lines[0], clock)
+        if lines[0].action == "modified" and incarnation.read_whole:
+            # It was never added there, but refused: its first line is about a change.
+            base = max(base, 1)
         uncertain: Learned | None = None
         for offset, line in enumerate(lines):
             counted = base + offset

@@ -24,6 +24,8 @@ CLUSTER_POLICIES: Final = "kubearmorclusterpolicies"
 EVALUATION: Final = 5_000_000_000
 """Nanoseconds within which the daemon evaluates a Pod after it has said that it saw it."""
 UNEXPLAINED: Final = "unexplained"
+REFUSED: Final = frozenset({"policy-rejected", "cluster-policy-watch-dead"})
+"""The causes by which a daemon does not have the policy at all: it predicts nothing of it."""
 
 
 class Case(Struct, frozen=True):
@@ -93,8 +95,30 @@ def _pod_informer_failed(case: Case) -> str | None:
     return None if reason is None else f"`Error starting pod informer={reason}`"
 
 
+def _policy_rejected(case: Case) -> str | None:
+    """A policy was refused when this one was to be learned, and no line names this one (F16)."""
+    refused = _refusal(case)
+    if refused is None:
+        return None
+    position, error = refused
+    return f"the daemon refused a policy at {case.instant(position)}, and did not add this: {error}"
+
+
+def _refusal(case: Case) -> tuple[int, str] | None:
+    lines = case.incarnation.policies.get(case.policy.key)
+    if case.learned is not None or (lines and lines[0].action == "added"):
+        return None
+    for position, _at, error in reversed(case.incarnation.refusals):
+        if case.node.clock.instant(position)[1] >= case.policy.created[0]:
+            return position, error
+    return None
+
+
 def _namespace_list_failed(case: Case) -> str | None:
-    """The list of namespaces could not be read when the Pod was evaluated (F16)."""
+    """The list of namespaces could not be read when the Pod was evaluated, or the policy added."""
+    refused = _refusal(case)
+    if refused is not None and "namespace" in refused[1].lower():
+        return f"the policy that was refused at {case.instant(refused[0])} was for lack of the list"
     if case.policy.namespace or case.policy.selector.lists_namespaces:
         return None
     for failure in reversed(case.incarnation.list_failures):
@@ -225,6 +249,7 @@ def _daemon_hung(case: Case) -> str | None:
 RULES: Final[tuple[tuple[str, Callable[[Case], str | None]], ...]] = (
     ("cluster-policy-watch-dead", _cluster_policy_watch_dead),
     ("pod-informer-failed", _pod_informer_failed),
+    ("policy-rejected", _policy_rejected),
     ("namespace-list-failed", _namespace_list_failed),
     ("namespace-ids-unread", _namespace_ids_unread),
     ("outer-map-full", _outer_map_full),

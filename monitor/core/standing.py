@@ -118,7 +118,6 @@ def _latest_line(
             and learned.certain
             and policy.rules.enforced
             and policy.name not in surroundings.ambiguous
-            and key not in incarnation.rejected
             and not depends_on_labels(policy, behaviour)
             and predict(
                 policy,

@@ -423,7 +423,7 @@ class World:
         in_map = self.config.get("untrackedNs")
         if in_map is not None and known is not None and known.untracked_in_map:
             return frozenset(name.strip() for name in in_map.split(",") if name.strip())
-        printed = incarnation.settings.get("UntrackedNs") if incarnation else None
+        printed = incarnation.settings.get("ConfigUntrackedNs") if incarnation else None
         return frozenset(printed.strip("[]").split()) if printed else UNTRACKED
 
     # --- marking --------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ _PROFILE_FAILED: Final = re.compile(
 )
 _RELEASE: Final = re.compile(r"BUILD-INFO: version: (v?\d+\.\d+\.\d+[^\s,]*)")
 _PLUGIN: Final = re.compile(r"Created plugin \S*?-kubearmor-(v\d+\.\d+\.\d+\S*)")
-_SETTING: Final = re.compile(r"(\w+):(\[[^\]]*\]|[^\s\[\]{}]*)")
+_SETTING: Final = re.compile(r"(\w+):(?:\{v:)?(\[[^\]]*\]|[^\s\[\]{}]*)")
 _CLIENT: Final = re.compile(
     r"(Added a new|Deleted the) client \(([0-9a-fA-F-]+)(?:, \w*)?\) "
     r"for Watch(Alerts|Logs|Messages)$"

@@ -631,7 +631,7 @@ class Story:
         hosts = str(self.protects_hosts).lower()
         self.say(
             f"Final Configuration [{{Host:{node} HostPolicy:{hosts}"
-            " UntrackedNs:[kube-system kubearmor]}]",
+            " ConfigUntrackedNs:[kube-system kubearmor]}]",
             node=node,
         )
         plugin = f'time="2026-01-01T00:00:00Z" level=info msg="Created plugin 99-kubearmor-{release} (kubearmor-{release}, handles StartContainer,StopContainer)"'  # noqa: E501  # as the library prints it

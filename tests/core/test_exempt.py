@@ -143,7 +143,8 @@ def test_the_settings_printed_by_the_daemon_name_the_untracked_namespaces() -> N
     story = listening()
     story.daemon()
     story.begin()
-    story.say("Final Configuration [{UntrackedNs:[kube-system shop]}]", "Initialized KubeArmor")
+    story.say("Final Configuration [{ConfigUntrackedNs:[kube-system shop]}]")
+    story.say("Initialized KubeArmor")
     story.until(0)
     story.learn(story.cluster_policy())
     assert story.verdict(story.pod()) == "exempt untracked-namespace"

@@ -339,40 +339,72 @@ def test_a_policy_without_any_rule_in_kernel_form_is_rule_not_enforceable() -> N
     assert story.verdict(pod) == "gap rule-not-enforceable"
 
 
+def refused(story: Story) -> PolicyOf:
+    """A policy that the daemon refuses; the refusal stands in place of its line."""
+    policy = story.cluster_policy("refused")
+    story.say("Error ADD, json: cannot unmarshal string into Go value", level="WARN")
+    return policy
+
+
 def test_a_policy_that_the_daemon_refused_is_policy_rejected() -> None:
     story = ready()
-    story.learn(story.cluster_policy())
-    story.say("Error ADD, unable to fetch namespace list", level="WARN")
+    policy = refused(story)
     pod = story.pod()
     story.register(pod)
     story.see(pod)
     story.strip(pod)
     story.wait(11)
-    assert story.verdict(pod) == "gap policy-rejected"
+    assert story.verdict(pod, policy) == "gap policy-rejected"
+    assert [reason.cause for reason in story.pair(pod, policy).reasons] == ["policy-rejected"]
 
 
-def test_a_refusal_concerns_only_the_policy_before_it() -> None:
+def test_a_refusal_for_want_of_the_namespaces_says_so() -> None:
+    story = ready()
+    policy = story.cluster_policy()
+    story.say("Error ADD, unable to fetch namespace list", level="WARN")
+    pod = story.pod()
+    story.register(pod)
+    story.wait(11)
+    causes = [reason.cause for reason in story.pair(pod, policy).reasons]
+    assert causes == ["policy-rejected", "namespace-list-failed"]
+
+
+def test_a_refusal_does_not_concern_the_policies_that_were_added() -> None:
     story = ready()
     first, second = story.cluster_policy("first"), story.cluster_policy("second", rules=BLOCK_YUM)
     story.learn(first)
-    story.say("Error ADD, unable to fetch namespace list", level="WARN")
+    policy = refused(story)
     story.learn(second)
     pod = covered(story)
-    assert story.verdict(pod, first) == "gap policy-rejected"
+    story.wait(11)
+    assert story.verdict(pod, first) == "covered applied"
     assert story.verdict(pod, second) == "covered applied"
+    assert story.verdict(pod, policy) == "gap policy-rejected"
 
 
 def test_an_edit_does_not_take_a_refused_policy_to_new_pods() -> None:
     """It was never stored, and a change replaces only what is stored (dossier 5.3, 5.6)."""
     story = ready()
-    policy = story.cluster_policy()
-    story.learn(policy)
-    story.say("Error ADD, unable to fetch namespace list", level="WARN")
+    policy = refused(story)
     story.wait(5)
     story.edit(policy)
     story.learn(policy, action="modified")
     pod = covered(story)
-    assert story.verdict(pod) == "gap policy-rejected"
+    assert story.verdict(pod, policy) == "gap policy-rejected"
+
+
+def test_an_edit_takes_a_refused_policy_to_the_containers_that_are_there() -> None:
+    story = ready()
+    pod = story.pod()
+    story.register(pod)
+    story.see(pod)
+    story.strip(pod)
+    policy = refused(story)
+    story.wait(15)
+    story.edit(policy)
+    story.learn(policy, action="modified")
+    story.push(pod)
+    assert story.verdict(pod, policy) == "covered applied"
 
 
 # --- the container ------------------------------------------------------------------------------

@@ -215,14 +215,15 @@ def test_the_settings_are_read_from_the_final_configuration() -> None:
     fact = classify(
         stamped(
             "Final Configuration [{Cluster:default Host:node-a GRPC:32767 TLSEnabled:false "
-            "UntrackedNs:[kube-system kubearmor] LsmOrder:[bpf apparmor] MaxAlertPerSec:10}]"
+            "ConfigUntrackedNs:{v:[kube-system kubearmor]} LsmOrder:[bpf apparmor] "
+            "MaxAlertPerSec:10}]"
         )
     )
     assert isinstance(fact, facts.ConfigurationReported)
     settings = dict(fact.settings)
     assert settings["Host"] == "node-a"
     assert settings["GRPC"] == "32767"
-    assert settings["UntrackedNs"].strip("[]").split() == ["kube-system", "kubearmor"]
+    assert settings["ConfigUntrackedNs"].strip("[]").split() == ["kube-system", "kubearmor"]
     assert settings["MaxAlertPerSec"] == "10"
 
 
