@@ -151,14 +151,18 @@ async def looking(
 
 
 async def look_once(
-    configuration: config.Configuration, *, within: float, quiet_after: float = QUIET_SECONDS
+    configuration: config.Configuration,
+    *,
+    within: float,
+    quiet_after: float = QUIET_SECONDS,
+    observers: Sequence[Callable[[Observation], None]] = (),
 ) -> Report:
     """Read a cluster until nothing new comes and nothing is pending, or for `within` seconds.
 
-    Nothing new comes when nothing has come for `quiet_after` seconds. Raises SourceError for a
-    cluster that cannot be read.
+    Nothing new comes when nothing has come for `quiet_after` seconds. `observers` are shown all
+    that is observed. Raises SourceError for a cluster that cannot be read.
     """
-    async with looking(configuration, quiet_after=quiet_after) as look:
+    async with looking(configuration, observers=observers, quiet_after=quiet_after) as look:
         await look.until(_settled(look.engine, look.activity), within=within)
         look.require(within=within)
         return look.engine.report()

@@ -99,6 +99,7 @@ def test_every_module_of_a_command_is_listed() -> None:
         "cluster",
         "durations",
         "examination",
+        "forecast",
         "running",
         "inventory",
         "manifests",
