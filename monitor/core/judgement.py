@@ -18,13 +18,13 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from monitor.core.collision import Namesakes, outcome, removed_at
+from monitor.core.collision import Namesakes, outcome
 from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.evidence import AT_ONCE, ContainerEvidence, Incarnation, LearnedLine, PolicyKey
 from monitor.core.instants import later, spelled
 from monitor.core.kubernetes import POLICY_KINDS
 from monitor.core.model import Grade, Interval, Reason
-from monitor.core.namesakes import Attachment
+from monitor.core.namesakes import Fate
 from monitor.core.nodes import NodeState, Phase
 from monitor.core.policies import SLACK, Learned, PolicyState
 from monitor.core.prediction import (
@@ -241,7 +241,7 @@ class _Pair:
             return False
         return any(position < first.position for position, _, _ in incarnation.refusals)
 
-    def _outcome(self, incarnation: Incarnation) -> Attachment | None:
+    def _outcome(self, incarnation: Incarnation) -> Fate | None:
         """What became of the policy among those that share its name."""
         return outcome(
             self.container,
@@ -249,6 +249,7 @@ class _Pair:
             incarnation,
             namesakes=self.namesakes,
             behaviour=self._behaviour(incarnation),
+            clock=self.view.node.clock,
         )
 
     def _collision(self, incarnation: Incarnation) -> Judged | None:
@@ -256,17 +257,16 @@ class _Pair:
         if self.policy.name not in self.surroundings.ambiguous:
             return None
         found = self._outcome(incarnation)
-        if found == "not-stored":
-            return self._gap("name-collision", predicted=False)
-        if found != "removed":
+        if found is None or found.attachment not in {"not-stored", "removed"}:
             return None
-        position = removed_at(self.policy, incarnation)
+        if found.attachment == "not-stored":
+            return self._gap("name-collision", predicted=False)
         return Judged(
             "lost",
             cause="policy-removed-by-collision",
-            since=self._instant(position),
+            since=self._instant(found.position),
             predicted=False,
-            opening=f"collision:{position}",
+            opening=f"collision:{found.position}",
         )
 
     def _read(self, incarnation: Incarnation, learned: Learned | None) -> Reading:
@@ -286,7 +286,8 @@ class _Pair:
 
     def _predicted(self, incarnation: Incarnation, learned: Learned | None) -> bool | None:
         if self.policy.name in self.surroundings.ambiguous:
-            return True if self._outcome(incarnation) == "attached" else None
+            found = self._outcome(incarnation)
+            return True if found is not None and found.attachment == "attached" else None
         known = self._behaviour(incarnation)
         if depends_on_labels(self.policy, known):
             return predict_for(
@@ -405,13 +406,13 @@ class _Pair:
             )
             reason = Reason(cause="unexplained", evidence=shown)
             return self._gap(reason.cause, predicted=False, reasons=(reason,))
-        position = first_rewrite(self.container, incarnation, self._behaviour(incarnation))
+        seen, written = first_rewrite(self.container, incarnation, self._behaviour(incarnation))
         return Judged(
             "lost",
             cause="rules-removed",
-            since=self._instant(position),
+            since=self._instant(written),
             predicted=False,
-            opening=f"overwritten:{position}",
+            opening=f"overwritten:{seen}",
         )
 
     def _covered(

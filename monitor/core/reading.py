@@ -81,8 +81,8 @@ def _from_stale_list(
 
 def first_rewrite(
     container: ContainerRecord, incarnation: Incarnation, behaviour: Behaviour | None
-) -> int:
-    """The line since the Pod's own latest one that first made the daemon write its stale list."""
+) -> tuple[int, int]:
+    """The Pod's own latest line, and the one that first made the daemon write its list since."""
     evidence = incarnation.container(container.id)
     assert evidence is not None
     pod = container.pod
@@ -90,12 +90,12 @@ def first_rewrite(
     everywhere = behaviour is not None and behaviour.revisits_endpoints
     causes = (
         position
-        for lines in incarnation.names.values()
-        for position, _, (_, namespace, _) in lines
+        for (_, namespace, _), lines in incarnation.policies.items()
+        if everywhere or namespace in {"", pod.namespace}
+        for position in (line.position for line in lines)
         if since < position < evidence.latest_write
-        and (everywhere or namespace in {"", pod.namespace})
     )
-    return min(causes, default=evidence.latest_write)
+    return since, min(causes, default=evidence.latest_write)
 
 
 def _unenforced(

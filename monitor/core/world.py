@@ -289,6 +289,11 @@ class World:
             self._ambiguous = frozenset(name for name, kinds in names.items() if both <= kinds)
         return self._ambiguous
 
+    def shares_names(self, container: ContainerRecord) -> bool:
+        """Whether a policy that the container should have has a namesake of the other kind."""
+        names = self.ambiguous_names()
+        return bool(names) and any(name in names for _, _, name in container.expected.keys)
+
     def named(self, name: str) -> Iterator[PolicyState]:
         """The policies of that name; a deleted one only where none took its place."""
         for key, policy in (self.deleted_policies | self.policies).items():
@@ -316,7 +321,9 @@ class World:
         else:
             if known is not None:
                 self._bury(known, at=at)
-            self.policies[key] = PolicyState(kind=kind, policy=item, at=at, listed=listed)
+            state = self.policies[key] = PolicyState(kind=kind, policy=item, at=at, listed=listed)
+            if key in self.deleted_policies:
+                state.succeed(self.deleted_policies[key], at=at)
         self._changed_policies.add(key)
 
     def _bury(self, policy: PolicyState, *, at: float) -> None:

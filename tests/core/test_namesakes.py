@@ -1,5 +1,6 @@
 """A policy's fate beside a namesake of the other kind (dossier 5.6), for one container."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from monitor.core.believed import Believed
 from monitor.core.daemon_events import Action, PodEvent, PolicyEvent
 from monitor.core.evidence import PolicyKey
-from monitor.core.namesakes import NamesakeLine, attachment
+from monitor.core.namesakes import Attachment, NamesakeLine, fate
 from monitor.core.semantics import DESCRIBED, NEWEST, Behaviour, behaviour
 
 CLUSTER: Final[PolicyKey] = ("KubeArmorClusterPolicy", "", "p")
@@ -17,6 +18,18 @@ SHOP: Final[PolicyKey] = ("KubeArmorPolicy", "shop", "p")
 PAY: Final[PolicyKey] = ("KubeArmorPolicy", "pay", "p")
 KEYS: Final = {"cluster": CLUSTER, "shop": SHOP, "pay": PAY}
 ALL: Final = {CLUSTER: True, SHOP: True, PAY: False}
+
+
+def attachment(
+    key: PolicyKey,
+    lines: Sequence[NamesakeLine],
+    *,
+    selects: Mapping[PolicyKey, bool],
+    evaluated: Sequence[int],
+    behaviour: Behaviour = NEWEST,
+) -> Attachment:
+    found = fate(key, lines, selects=selects, evaluated=evaluated, behaviour=behaviour)
+    return found.attachment
 
 
 def told(story: str) -> tuple[list[NamesakeLine], list[int]]:
@@ -163,6 +176,23 @@ def test_the_short_answer_is_that_of_the_whole_model(
 
 def test_the_newest_release_is_meant_where_none_is_named() -> None:
     lines, evaluated = told("+shop +cluster !")
-    assert attachment(CLUSTER, lines, selects=ALL, evaluated=evaluated) == attachment(
+    assert fate(CLUSTER, lines, selects=ALL, evaluated=evaluated) == fate(
         CLUSTER, lines, selects=ALL, evaluated=evaluated, behaviour=NEWEST
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "story", "position"),
+    [
+        (SHOP, "+shop ! +cluster ~cluster", 3),
+        (SHOP, "+shop ! +cluster ~cluster ~cluster ! ~cluster", 3),
+        (SHOP, "+shop ! +cluster -cluster -cluster !", 3),
+        (CLUSTER, "+shop +cluster ! ~shop !", 1),
+        (SHOP, "+shop !", 0),
+    ],
+)
+def test_where_a_namesake_did_it_is_told_however_often_the_namesake_is_touched(
+    key: PolicyKey, story: str, position: int
+) -> None:
+    lines, evaluated = told(story)
+    assert fate(key, lines, selects=ALL, evaluated=evaluated).position == position

@@ -300,13 +300,35 @@ def test_before_v1_6_13_a_policy_is_held_against_the_labels_of_the_start(
 
 def test_a_stale_list_that_is_written_over_and_over_is_one_gap() -> None:
     story, pod, _ = relabelled("v1.6.12")
-    for name in ("other", "another", "third"):
-        story.learn(story.policy(name, namespace="pay"))
+    other = story.policy("other", namespace="pay")
+    for action in ("added", "modified", "deleted"):
+        story.learn(other, action=action)
         story.intend(pod)
         story.wait(20)
     (gap,) = story.report().gaps
     assert (gap.state, gap.cause) == ("open", "rules-removed")
     assert gap.since[1] - ZERO == pytest.approx(41, abs=1)
+
+
+def test_before_v1_5_7_policies_of_other_namespaces_do_not_write_a_stale_list() -> None:
+    story, pod, _ = relabelled("v1.5.6")
+    story.learn(story.policy("other", namespace="pay"))
+    story.wait(20)
+    story.learn(story.policy("another", labels={"app": "web"}))
+    story.intend(pod)
+    story.wait(20)
+    (gap,) = story.report().gaps
+    assert gap.since[1] - ZERO == pytest.approx(61, abs=1)
+
+
+def test_a_policy_that_comes_again_does_not_open_the_gap_again() -> None:
+    story, pod, _ = relabelled("v1.6.12")
+    other = story.policy("other", namespace="pay")
+    for _ in range(3):
+        story.learn(other)
+        story.intend(pod)
+        story.wait(20)
+    assert story.gaps() == ["open lost rules-removed shop/cart/app"]
 
 
 def test_a_policy_that_the_stale_list_does_not_take_says_why() -> None:
