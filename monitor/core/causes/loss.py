@@ -89,7 +89,8 @@ LOSS: Final = (
                 before="v1.6.13",
                 text=(
                     "From v1.5.7 to below v1.6.13 touching the policy does not help a Pod whose "
-                    "labels were changed while it ran: replace the Pod, and its successor is covered."
+                    "labels were changed while it ran: replace the Pod, and its successor is "
+                    "covered."
                 ),
             ),
         ),
