@@ -33,7 +33,7 @@ from monitor.core.prediction import (
     predict,
     predict_for,
 )
-from monitor.core.reading import Reading, first_rewrite, read
+from monitor.core.reading import Reading, first_rewrite, is_drawn, read
 from monitor.core.reasons import REFUSED, Case, reasons
 from monitor.core.rollouts import Rollout, opening_of
 from monitor.core.semantics import Behaviour, behaviour
@@ -330,7 +330,7 @@ class _Pair:
         if predicted and found == "removed" and evidence is not None:
             return self._removed(case, evidence, max(evidence.deleted, evidence.refused))
         if predicted and found == "overwritten":
-            return self._overwritten(incarnation)
+            return self._overwritten(case)
         if found == "unclear":
             predicted = None
         deadline, behind = self._deadline(incarnation, evidence, learned)
@@ -393,11 +393,14 @@ class _Pair:
             opening=f"removed:{position}",
         )
 
-    def _overwritten(self, incarnation: Incarnation) -> Judged:
+    def _overwritten(self, case: Case) -> Judged:
         """A stale list was written: what the Pod's own event had brought, if anything, is gone."""
         if self.lost is not None:
             return self._still_lost(predicted=False)
-        pod = self.container.pod
+        pod, incarnation = self.container.pod, case.incarnation
+        known = self._behaviour(incarnation)
+        if is_drawn(self.container, self.policy, incarnation, known) is False:
+            return self._explained(case, predicted=False)
         relabelled = pod.former_labels[-1][0]
         if self.policy.changed[0] > relabelled[1]:
             shown = (
@@ -406,7 +409,7 @@ class _Pair:
             )
             reason = Reason(cause="unexplained", evidence=shown)
             return self._gap(reason.cause, predicted=False, reasons=(reason,))
-        seen, written = first_rewrite(self.container, incarnation, self._behaviour(incarnation))
+        seen, written = first_rewrite(self.container, incarnation, known)
         return Judged(
             "lost",
             cause="rules-removed",

@@ -45,7 +45,13 @@ def read(
     if learned is None:
         return _without_line(policy, incarnation, evidence)
     stale = _from_stale_list(container, policy, incarnation, evidence, behaviour)
-    return stale or _with_line(container, policy, incarnation, evidence, learned)
+    if stale is not None:
+        return stale
+    found = _with_line(container, policy, incarnation, evidence, learned)
+    if found in {"written", "doubtful"}:
+        drawn = is_drawn(container, policy, incarnation, behaviour)
+        found = found if drawn else "none" if drawn is False else "unclear"
+    return found
 
 
 def keeps_labels(container: ContainerRecord, behaviour: Behaviour | None) -> bool:
@@ -77,6 +83,30 @@ def _from_stale_list(
     if listed:
         return None
     return "unclear" if behaviour is None else "overwritten"
+
+
+def is_drawn(
+    container: ContainerRecord,
+    policy: PolicyState,
+    incarnation: Incarnation,
+    behaviour: Behaviour | None,
+) -> bool | None:
+    """Whether a write since a change of labels can be the Pod's own; None where it is open.
+
+    Of a Pod's containers one is drawn by lot (dossier 7.3). The others go on with their old list,
+    which the next policy event writes.
+    """
+    pod, evidence = container.pod, incarnation.container(container.id)
+    relabelled = (container.since_relabel or {}).get(policy.key)
+    if relabelled is None or evidence is None or len(pod.containers) == 1:
+        return True
+    if pod.switched_at is not None and pod.switched_at >= relabelled[0]:
+        return True
+    since, rewritten = first_rewrite(container, incarnation, behaviour)
+    if rewritten == evidence.latest_write or since < evidence.previous_write < rewritten:
+        return True
+    missed = any(p.policy == policy.key and p.verdict == "gap" for p in container.uncovered)
+    return False if missed or evidence.previous_write <= since else None
 
 
 def first_rewrite(

@@ -18,6 +18,7 @@ from monitor.core.instants import spelled
 from monitor.core.model import Interval, Reason
 from monitor.core.nodes import NodeState
 from monitor.core.policies import Learned, PolicyState
+from monitor.core.reading import is_drawn
 from monitor.core.semantics import Behaviour
 
 CLUSTER_POLICIES: Final = "kubearmorclusterpolicies"
@@ -188,11 +189,13 @@ def _partial_refresh(case: Case) -> str | None:
     """After a change of labels one container of the Pod is handled, drawn at random (F25)."""
     if case.relabelled is None:
         return None
+    pair = (case.container, case.policy, case.incarnation)
     since = case.incarnation.pod_line_since(case.container.pod.key, case.relabelled[0])
     if since is None:
         return None
     drawn = [sibling.name for sibling, told in case.siblings() if told.latest_write > since]
-    if not drawn or (case.evidence is not None and case.evidence.latest_write > since):
+    written = case.evidence is not None and case.evidence.latest_write > since
+    if not drawn or (written and is_drawn(*pair, case.behaviour) is not False):
         return None
     return f"after the Pod's change the daemon pushed the rules of {', '.join(drawn)} only"
 

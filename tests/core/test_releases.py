@@ -310,6 +310,130 @@ def test_a_stale_list_that_is_written_over_and_over_is_one_gap() -> None:
     assert gap.since[1] - ZERO == pytest.approx(41, abs=1)
 
 
+def lottery(release: str = "v1.7.4") -> tuple[Story, PodOf, PolicyOf]:
+    """A Pod of two containers gets the label of a policy; `app` is the one that is drawn."""
+    story = ready(release=release)
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    wanted = story.policy("wanted", labels={"app": "db"})
+    story.learn(base, wanted)
+    pod = covered(story, labels={"app": "web"}, containers=("app", "log"))
+    story.wait(20)
+    story.relabel(pod, app="db")
+    story.see(pod)
+    story.intend(pod, "app")
+    story.wait(20)
+    return story, pod, wanted
+
+
+@pytest.mark.parametrize(
+    ("release", "drawn"), [("v1.6.12", "lost rules-removed"), ("v1.7.4", "covered applied")]
+)
+def test_a_container_that_is_not_drawn_is_not_covered_by_the_pushes_of_policies(
+    release: str, drawn: str
+) -> None:
+    story, pod, wanted = lottery(release)
+    other = story.policy("other", namespace="pay")
+    for action in ("added", "modified", "deleted"):
+        story.learn(other, action=action)
+        story.intend(pod)
+        story.wait(20)
+        assert story.verdict(pod, wanted, "app") == drawn
+        assert story.verdict(pod, wanted, "log") == "gap partial-refresh"
+    assert story.gaps().count("open gap partial-refresh shop/cart/log") == 1
+
+
+def test_a_container_that_is_drawn_later_is_covered_from_then_on() -> None:
+    story, pod, wanted = lottery()
+    other = story.policy("other", namespace="pay")
+    story.learn(other)
+    story.intend(pod)
+    story.wait(20)
+    story.see(pod)
+    story.intend(pod, "log")
+    story.wait(20)
+    story.learn(other, action="modified")
+    story.intend(pod)
+    story.wait(20)
+    assert story.verdict(pod, wanted, "log") == "covered applied"
+    assert story.gaps() == ["closed gap partial-refresh shop/cart/log"]
+
+
+def test_which_container_was_drawn_is_open_where_policies_were_pushed_twice_meanwhile() -> None:
+    story = ready()
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    wanted = story.policy("wanted", labels={"app": "db"})
+    story.learn(base, wanted)
+    pod = covered(story, labels={"app": "web"}, containers=("app", "log"))
+    story.wait(20)
+    story.relabel(pod, app="db")
+    story.see(pod)
+    other = story.policy("other", namespace="pay")
+    for action in ("added", "modified"):
+        story.learn(other, action=action)
+        story.intend(pod)
+    story.wait(30)
+    assert story.verdict(pod, wanted, "log") == "unknown no-evidence-source"
+
+
+def test_a_relabelling_that_is_told_after_its_lines_shows_who_was_drawn() -> None:
+    story = ready()
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    wanted = story.policy("wanted", labels={"app": "db"})
+    other = story.policy("other", namespace="pay")
+    story.learn(base, wanted, other)
+    pod = covered(story, labels={"app": "web"}, containers=("app", "log"))
+    story.wait(20)
+    story.see(pod)
+    story.intend(pod, "app")
+    story.learn(other, action="modified")
+    story.intend(pod)
+    story.relabel(pod, app="db")
+    story.wait(20)
+    assert story.verdict(pod, wanted, "app") == "covered applied"
+    assert story.verdict(pod, wanted, "log") == "gap partial-refresh"
+
+
+def test_a_race_of_two_policies_draws_no_container() -> None:
+    story, pod, wanted = lottery()
+    other = story.cluster_policy("other", rules=BLOCK_YUM)
+    story.touch(wanted)
+    story.learn(wanted, action="modified")
+    story.learn(other)
+    story.intend(pod)
+    story.wait(20)
+    assert story.verdict(pod, wanted, "log") == "gap partial-refresh"
+
+
+def test_a_sole_container_is_drawn_whatever_comes_between_the_line_and_its_write() -> None:
+    story = ready()
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    wanted = story.policy("wanted", labels={"app": "db"})
+    story.learn(base, wanted)
+    pod = covered(story, labels={"app": "web"})
+    story.wait(20)
+    story.relabel(pod, app="db")
+    story.see(pod)
+    story.learn(story.policy("other", namespace="pay"))
+    story.intend(pod)
+    story.wait(20)
+    assert story.verdict(pod, wanted) == "covered applied"
+
+
+def test_enabling_a_pod_is_no_lottery_for_what_is_written() -> None:
+    story = ready()
+    policy = story.cluster_policy("base")
+    story.learn(policy)
+    pod = story.pod(containers=("app", "log"), annotations={"kubearmor-policy": "audited"})
+    story.wait(20)
+    story.annotate(pod, kubearmor_policy="enabled")
+    story.register(pod)
+    story.see(pod)
+    story.learn(story.policy("other", namespace="pay"))
+    story.push(pod)
+    story.wait(20)
+    assert story.verdict(pod, container="log") == "covered applied"
+
+
 def test_before_v1_5_7_policies_of_other_namespaces_do_not_write_a_stale_list() -> None:
     story, pod, _ = relabelled("v1.5.6")
     story.learn(story.policy("other", namespace="pay"))
