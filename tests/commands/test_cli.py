@@ -127,6 +127,25 @@ def test_replay_starts_without_what_only_a_service_needs(tmp_path: Path) -> None
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_simulate_on_a_trace_starts_without_what_only_a_cluster_needs(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "apiVersion: security.kubearmor.com/v1\n"
+        "kind: KubeArmorPolicy\n"
+        "metadata: {name: nothing, namespace: nowhere}\n"
+    )
+    script = (
+        "import sys\n"
+        "from monitor import cli\n"
+        "cli.main(sys.argv[1:])\n"
+        f"print([name for name in {SERVER_DEPENDENCIES} if name in sys.modules])\n"
+    )
+    trace = ROOT / "tests" / "traces" / "seed-v1.7.4" / "trace.jsonl.zst"
+    command = [sys.executable, "-c", script, "simulate", "-f", str(policy), "--trace", str(trace)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.stdout.splitlines()[-1], ended.stderr) == ("[]", "")
+
+
 def test_lint_of_files_starts_without_what_only_a_cluster_needs(tmp_path: Path) -> None:
     policies = tmp_path / "policies.yaml"
     policies.write_text("kind: Other\n")
