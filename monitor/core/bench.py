@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from monitor.core.collision import ALONE, Namesakes
 from monitor.core.containers import NEVER, ContainerRecord, Uncovered
 from monitor.core.deadlines import Deadlines
+from monitor.core.defaults import Defaults
 from monitor.core.evidence import PolicyKey
 from monitor.core.exposure import Exposure, ended_windows, exposure_of, open_since
 from monitor.core.gaps import Exposed, Ledger
@@ -205,6 +206,9 @@ class Bench:
                 namespace_created=self._world.namespaces.get(namespace),
                 ambiguous=self._world.ambiguous_names(),
                 deleted_names=self._world.deleted_names,
+                defaults=Defaults(
+                    annotations=self._world.settings.get(namespace, {}), config=self._world.config
+                ),
             )
         return found
 

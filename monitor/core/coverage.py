@@ -17,6 +17,7 @@ from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.deadlines import Deadlines
 from monitor.core.effects import effect_of, host_effect_of
 from monitor.core.evidence import SHORT_ID, Incarnation, PolicyKey
+from monitor.core.findings import Findings
 from monitor.core.gaps import Ledger
 from monitor.core.hosts import SUBJECT, Hosts
 from monitor.core.joining import LIMIT_OF, Joining
@@ -28,6 +29,7 @@ from monitor.core.model import (
     DaemonLine,
     Listed,
     Log,
+    Message,
     Observation,
     Report,
     SourceDown,
@@ -44,6 +46,11 @@ from monitor.core.world import World
 
 EVERYTHING: Final = "*"
 UNDECIDED: Final = (facts.ContainerRegistered, facts.RulesUpdating)
+UNTELLING: Final = (facts.Irrelevant, facts.Unrecognised, facts.PodSeen, facts.EventsLost)
+FINDINGS: Final = "?findings"
+FINDINGS_EVERY: Final = 30.0
+"""Seconds between two looks for findings: they say nothing that cannot wait."""
+ROUNDS: Final = 2
 DECISIVE: Final = (facts.LifecycleReported, facts.EnforcerReported)
 
 
@@ -90,12 +97,15 @@ class Coverage:
         self._hosts = Hosts(
             world=self._world, views=views, deadlines=self._deadlines, limits=limits
         )
+        self._findings = Findings(cluster=settings.cluster, world=self._world)
+        self._rounds = 0
         self._reporter = Reporter(
             world=self._world,
             views=views,
             bench=self._bench,
             ledger=self._ledger,
             hosts=self._hosts,
+            findings=self._findings,
         )
         self._observed: defaultdict[type[Observation], int] = defaultdict(int)
         self._unrecognised: dict[str, int] = {}
@@ -108,6 +118,8 @@ class Coverage:
         self._now = max(self._now, now)
         self._world.marked_at = now
         self._observed[type(observation)] += 1
+        if self._rounds < ROUNDS:
+            self._look_later(now)
         if isinstance(observation, DaemonLine):
             self._line(observation, at=now)
         elif isinstance(observation, Changed):
@@ -118,6 +130,8 @@ class Coverage:
             if source.hear(now):
                 self._world.mark_all()
             self._world.list(observation.resource, observation.items, at=now)
+        elif isinstance(observation, Message):
+            self._message(observation, at=now)
         elif isinstance(observation, Alert | Log):
             self._report(observation, at=now)
         elif isinstance(observation, SourceUp | SourceDown):
@@ -129,12 +143,29 @@ class Coverage:
         self._now = max(self._now, now)
         self._world.marked_at = self._now
         for subject in self._deadlines.due(self._now):
-            self._mark(subject)
+            if subject == FINDINGS:
+                self._look_for_findings()
+            else:
+                self._mark(subject)
         return self._decide()
 
     def next_deadline(self) -> float | None:
         """When time alone may change a verdict; None for never."""
         return self._deadlines.next()
+
+    # --- findings -------------------------------------------------------------------------------
+
+    def _look_later(self, now: float) -> None:
+        """Look for findings in rounds: one for what came in, one for what time makes of it."""
+        if self._rounds == 0:
+            self._deadlines.put(FINDINGS, max(now, self._now) + FINDINGS_EVERY)
+        self._rounds = ROUNDS
+
+    def _look_for_findings(self) -> None:
+        self._announced.extend(self._findings.settle(now=self._now))
+        self._rounds -= 1
+        if self._rounds:
+            self._deadlines.put(FINDINGS, self._now + FINDINGS_EVERY)
 
     # --- sources --------------------------------------------------------------------------------
 
@@ -190,6 +221,8 @@ class Coverage:
         """Mark what a line that names no container can have changed."""
         if isinstance(fact, facts.Unrecognised):
             self._unknown_line(node, incarnation)
+        elif isinstance(fact, facts.EventsLost):
+            return
             return
         self._mark_host_by(fact, node, incarnation)
         if isinstance(fact, facts.PodSeen):
@@ -288,7 +321,24 @@ class Coverage:
         complete = self._propagation.everywhere(policy, self._world.nodes)
         self._announced.extend(timing for timing in (learned_here, complete) if timing is not None)
 
-    # --- alerts and logs ------------------------------------------------------------------------
+    # --- messages, alerts and logs --------------------------------------------------------------
+
+    def _message(self, message: Message, *, at: float) -> None:
+        """Take a line of a daemon's output as its message feed repeats it."""
+        via = message.via.removeprefix("daemon:")
+        self._world.sources.get(f"messages/{via}").last_event = at
+        node = self._world.host(message.host_name, address=message.host_ip, via=message.via)
+        if node is None:
+            return
+        heard = node.overhear(message.fact, stamp=int(message.updated * 1e9), at=at)
+        if heard is None:
+            return
+        _, subject = heard
+        container = node.containers.get(subject[:SHORT_ID]) if subject is not None else None
+        if container is not None:
+            self._world.dirty[container.id] = None
+        elif subject is None and not isinstance(message.fact, UNTELLING):
+            self._world.mark_node(node)
 
     def _report(self, report: Alert | Log, *, at: float) -> None:
         feed = "alerts" if isinstance(report, Alert) else "logs"
@@ -301,6 +351,8 @@ class Coverage:
             self._release_of(report)
         if isinstance(report, Alert):
             self._report_of_host(report)
+            if report.dropping_seconds:
+                self._world.throttle(report.container_id, report.updated + report.dropping_seconds)
         effect = effect_of(report)
         if effect is not None:
             self._world.report_effect(report.container_id, effect, report.updated)

@@ -8,6 +8,7 @@ Only facts are kept here, by what they are about, the latest of each. Which poli
 and which incarnation they concern is asked of them later, so it does not matter when they arrive.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -21,10 +22,12 @@ HOST_ALERTS: Final = {
     "MatchedNetworkPolicy": "KubeArmorNetworkPolicy",
 }
 KINDS_KEPT: Final = 64
+POSTURE: Final = "DefaultPosture"
+DENIED: Final = "Permission denied"
 
 
 class Effect(Struct, frozen=True, gc=False):
-    """`policy` is empty for a log; `action` is the rule's, empty for what simply passed."""
+    """`policy` and `action` (the rule's) are empty for a log; `happened`: it was refused."""
 
     policy: str
     operation: str
@@ -36,11 +39,12 @@ class Effect(Struct, frozen=True, gc=False):
 class Effects:
     """The latest time, on the node's clock, of each effect reported of one container."""
 
-    __slots__ = ("_latest", "refuting")
+    __slots__ = ("_latest", "refuting", "throttled_until")
 
     def __init__(self) -> None:
         self._latest: dict[Effect, float] = {}
         self.refuting = False
+        self.throttled_until = 0.0
 
     def note(self, effect: Effect, updated: float) -> bool:
         """Keep an effect; return whether it is later than what was known."""
@@ -54,6 +58,21 @@ class Effects:
     def happened(self, name: str) -> bool:
         """Whether any effect of a policy of that name was reported."""
         return any(effect.happened and effect.policy == name for effect in self._latest)
+
+    def named(self) -> Iterator[tuple[Effect, float]]:
+        """What took effect by a policy's name, with the time of it on the node's clock."""
+        for effect, updated in self._latest.items():
+            if effect.happened and effect.policy and effect.policy != POSTURE:
+                yield effect, updated
+
+    def is_unattributed(self, rules: Rules) -> bool:
+        """Whether something was refused that the rules forbid, and no alert said by what (F42)."""
+        return any(
+            effect.happened
+            and not effect.policy
+            and rules.concern(operation=effect.operation, resource=effect.resource, action="Block")
+            for effect in self._latest
+        )
 
     def latest_proof(self, name: str, rules: Rules) -> float | None:
         """When a rule of a policy of that name was last reported to have taken effect."""
@@ -104,9 +123,10 @@ def _refutes(effect: Effect, name: str, rules: Rules) -> bool:
 def effect_of(report: Alert | Log) -> Effect | None:
     """What an alert or a log says about a container's rules; None for nothing."""
     if isinstance(report, Log):
-        if report.result != "Passed":
+        if report.result not in {"Passed", DENIED}:
             return None
-        return Effect("", report.operation, report.resource, "", happened=False)
+        happened = report.result == DENIED
+        return Effect("", report.operation, report.resource, "", happened=happened)
     if report.type in HOST_ALERTS:
         return None
     if report.type != "MatchedPolicy" and report.action != "Audit (Block)":
@@ -122,6 +142,8 @@ def host_effect_of(alert: Alert) -> tuple[str, Effect] | None:
 
 
 def _match(report: Alert) -> Effect | None:
+    if report.type == "SystemEvent":
+        return None
     if report.action == "Audit (Block)" and report.result == "Passed":
         return Effect(report.policy, report.operation, report.resource, "Block", happened=False)
     if not report.policy:

@@ -96,6 +96,10 @@ class ProfileFailed(Struct, frozen=True, gc=False):
     error: str
 
 
+class EventsLost(Struct, frozen=True, gc=False):
+    """The daemon could not hand on events: a buffer or a queue of its was full (F43)."""
+
+
 class EnforcerReported(Struct, frozen=True, gc=False):
     """`enforcer` is BPFLSM, AppArmor or SELinux; empty where the daemon says that it has none."""
 
@@ -187,6 +191,7 @@ Fact: TypeAlias = (
     | NamespaceListFailed
     | ProfileUpdated
     | ProfileFailed
+    | EventsLost
     | EnforcerReported
     | ProtectionReported
     | ContainerSourceReported

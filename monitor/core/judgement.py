@@ -18,8 +18,10 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from monitor.core.apparmor import APPARMOR, outlives, profile_of, unannotated
 from monitor.core.collision import Namesakes, outcome
 from monitor.core.containers import ContainerRecord, exempt, unsupported
+from monitor.core.defaults import Defaults
 from monitor.core.evidence import AT_ONCE, ContainerEvidence, Incarnation, LearnedLine, PolicyKey
 from monitor.core.instants import later, spelled
 from monitor.core.kubernetes import POLICY_KINDS
@@ -37,7 +39,7 @@ from monitor.core.reading import Reading, first_rewrite, is_drawn, read
 from monitor.core.reasons import REFUSED, Case, reasons
 from monitor.core.rollouts import Rollout, opening_of
 from monitor.core.semantics import Behaviour, behaviour
-from monitor.core.sight import blindness, is_unread
+from monitor.core.sight import is_unread, why_unseen
 from monitor.core.verdict import Judged
 
 QUEUE_IS_MOVING: Final = 10.0
@@ -71,6 +73,7 @@ class NodeView(Struct, frozen=True):
     followed: bool
     blind: dict[str, float]
     unsettled_since: float | None
+    expired: bool
     awaited: dict[PolicyKey, Judged]
     rollouts: dict[str, Rollout | None]
 
@@ -85,6 +88,7 @@ class Surroundings(Struct, frozen=True):
     namespace_created: Interval | None
     ambiguous: frozenset[str]
     deleted_names: Mapping[str, float]
+    defaults: Defaults
 
 
 def exemption(container: ContainerRecord, view: NodeView) -> Judged | None:
@@ -178,6 +182,8 @@ class _Pair:
     def _without_daemon(self) -> Judged:
         incarnation = self.view.incarnation
         unread = incarnation is not None and not self.view.followed
+        if self._outlived:
+            return self._unknown("no-evidence-source", predicted=None)
         if self.lost is not None:
             if unread and incarnation is not None:
                 return self._unknown(self._blindness(incarnation), predicted=None)
@@ -207,8 +213,13 @@ class _Pair:
     def _with_daemon(self, incarnation: Incarnation) -> Judged:
         if incarnation.enforcer is not None and incarnation.enforcer in {"", "SELinux"}:
             return self._gap("enforcer-absent", predicted=None)
-        if self.policy.rules.unenforceable:
+        by_profile = incarnation.enforcer == APPARMOR
+        rules = self.policy.rules
+        if rules.profileless if by_profile else rules.unenforceable:
             return self._gap("rule-not-enforceable", predicted=None)
+        toothless = self._toothless(incarnation)
+        if toothless is not None:
+            return toothless
         learned = self.policy.learned(incarnation, self.view.node.clock)
         if self._is_refused(incarnation):
             return self._explained(self._case(incarnation, None, None), predicted=False)
@@ -221,6 +232,8 @@ class _Pair:
         refutation = self._refutation(incarnation)
         if refutation is not None:
             return self._contradiction(incarnation, refutation)
+        if by_profile:
+            return self._by_profile(incarnation, learned, predicted=predicted)
         return self._by_evidence(incarnation, learned, predicted=predicted)
 
     def _is_refused(self, incarnation: Incarnation) -> bool:
@@ -312,6 +325,40 @@ class _Pair:
         by_label = self.policy.kind == NAMESPACED
         return "version-skew" if by_label else "namespace-newer-than-policy"
 
+    def _toothless(self, incarnation: Incarnation) -> Judged | None:
+        """The gap of an allow-list where what it omits is only audited (F39)."""
+        allowing = self.policy.rules.allowing
+        postures = {
+            kind: self.surroundings.defaults.posture(kind, incarnation) for kind in allowing
+        }
+        if not allowing or set(postures.values()) != {"audit"}:
+            return None
+        told = ", ".join(f"the {kind} posture is audit" for kind in sorted(postures))
+        shown = Reason(cause="posture-audit", evidence=f"all its rules allow, and {told}")
+        return self._gap(shown.cause, predicted=True, reasons=(shown,))
+
+    def _by_profile(
+        self, incarnation: Incarnation, learned: Learned | None, *, predicted: bool | None
+    ) -> Judged:
+        """The verdict by the container's AppArmor profile."""
+        profile = profile_of(self.container, incarnation)
+        if profile is None:
+            cause, shown = unannotated(self.view.node)
+            return self._gap(cause, predicted=False, reasons=(Reason(cause, shown),))
+        if profile.refused > profile.written:
+            cause = "apparmor-profile-rejected"
+            shown = f"{profile.name} was refused: {profile.error}"
+            return self._gap(cause, predicted=predicted, reasons=(Reason(cause, shown),))
+        if predicted and learned is not None and profile.written > learned.position:
+            written = self._instant(profile.written)
+            grade: Grade = "applied" if learned.certain else "inferred"
+            return Judged("covered", grade=grade, since=written, predicted=True, written=written)
+        deadline, behind = self._deadline(incarnation, None, learned)
+        if self._is_early(deadline):
+            return self._waiting(incarnation, self._settled_by(deadline), predicted=predicted)
+        case = self._case(incarnation, None, learned)
+        return self._silence(replace(case, behind=behind), predicted=predicted)
+
     # --- evidence -------------------------------------------------------------------------------
 
     def _by_evidence(
@@ -324,6 +371,8 @@ class _Pair:
             return self._explained(case, predicted=predicted)
         if predicted and found in {"written", "resumed"}:
             sure = found == "written" and learned is not None and learned.certain
+            shared = evidence is not None and evidence.shares_namespaces != ""
+            sure = sure and not (incarnation.overheard or shared)
             return self._covered(
                 "applied" if sure else "inferred", incarnation, learned, predicted=predicted
             )
@@ -495,6 +544,8 @@ class _Pair:
         """To which end of an incarnation a pair that was covered was lost."""
         for incarnation in self.view.node.past():
             ended = incarnation.ended
+            if self._was_covered_by(incarnation) and outlives(incarnation):
+                return None
             if ended is None or ended[1] < self.container.started[0]:
                 return None
             if self._was_covered_by(incarnation):
@@ -503,6 +554,12 @@ class _Pair:
                 return (*ending, opening_of(incarnation))
         return None
 
+    @property
+    def _outlived(self) -> bool:
+        """Whether a profile may still confine the container, written by a daemon that crashed."""
+        past = self.view.node.past()
+        return bool(past) and outlives(past[0]) and self._was_covered_by(past[0])
+
     def _was_covered_by(self, incarnation: Incarnation) -> bool:
         """Whether an incarnation had the pair in force with its last word about it."""
         if self._proof(incarnation) is not None:
@@ -510,6 +567,11 @@ class _Pair:
         learned = self.policy.learned(incarnation, self.view.node.clock)
         if not self._predicted(incarnation, learned):
             return False
+        if incarnation.enforcer == APPARMOR:
+            profile = profile_of(self.container, incarnation)
+            return (
+                profile is not None and learned is not None and profile.written > learned.position
+            )
         found = self._read(incarnation, learned)
         if found == "doubtful":
             return not self.policy.rules.enforced
@@ -560,7 +622,15 @@ class _Pair:
         return is_unread(self.view.node, incarnation, since=since)
 
     def _blindness(self, incarnation: Incarnation) -> str:
-        return blindness(self.view.node, incarnation)
+        return why_unseen(
+            self.container,
+            self.policy,
+            self.view.node,
+            incarnation,
+            needed=self.needed,
+            expired=self.view.expired,
+            silenced=self.surroundings.defaults.silenced(incarnation),
+        )
 
     # --- verdicts -------------------------------------------------------------------------------
 

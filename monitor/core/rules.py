@@ -16,6 +16,13 @@ Form: TypeAlias = Literal[
 ]
 
 KERNEL_FORMS: Final = frozenset({"path", "directory", "protocol", "capability"})
+PROFILELESS: Final = frozenset({"syscall", "preset"})
+CLASSES: Final[dict[Operation, str]] = {
+    "Process": "file",
+    "File": "file",
+    "Network": "network",
+    "Capabilities": "capabilities",
+}
 _LISTS: Final[tuple[tuple[str, Operation, str, Form, str], ...]] = (
     ("process", "Process", "matchPaths", "path", "path"),
     ("process", "Process", "matchDirectories", "directory", "dir"),
@@ -68,10 +75,20 @@ class Rules:
 
     `enforced`: at least one rule is written to the kernel. `unenforceable`: it means to block or
     allow something, and nothing of that has a kernel form. `without_kernel_form`: how many rules
-    that block or allow have none.
+    that block or allow have none. `profileless`: none of them has a form under AppArmor either.
+    `allowing`: the classes of posture that decide what a policy of Allow rules alone forbids.
+    `audited`: the kinds of events that a policy of Audit rules alone is about.
     """
 
-    __slots__ = ("enforced", "rules", "unenforceable", "without_kernel_form")
+    __slots__ = (
+        "allowing",
+        "audited",
+        "enforced",
+        "profileless",
+        "rules",
+        "unenforceable",
+        "without_kernel_form",
+    )
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
@@ -80,6 +97,15 @@ class Rules:
         self.enforced = any(rule.in_kernel for rule in rules)
         self.unenforceable = bool(decisive) and len(formless) == len(decisive)
         self.without_kernel_form = len(formless)
+        self.profileless = bool(decisive) and all(r.form in PROFILELESS for r in decisive)
+        only_allows = all(rule.action == "Allow" for rule in decisive)
+        self.allowing = frozenset(
+            CLASSES[rule.operation]
+            for rule in decisive
+            if only_allows and rule.operation in CLASSES
+        )
+        only_audits = all(rule.action == "Audit" for rule in rules)
+        self.audited = frozenset(rule.operation.lower() for rule in rules if only_audits)
 
     def concern(self, *, operation: str, resource: str, action: str) -> bool:
         """Whether an alert with that action can be due to one of the rules."""

@@ -5,6 +5,7 @@ from typing import Final
 from monitor.core.deadlines import Deadlines
 from monitor.core.judgement import Limits, NodeView
 from monitor.core.semantics import behaviour
+from monitor.core.sight import is_expired
 from monitor.core.world import World
 
 SETTLING: Final = (
@@ -65,6 +66,10 @@ class Views:
             began=self._began,
             blind=blind,
             unsettled_since=min(unsettled, default=None),
+            expired=is_expired(
+                self._world.sources.known(source)
+                for source in (f"text/{name}", f"alerts/{name}", "alerts/relay")
+            ),
             awaited={},
             rollouts={},
         )

@@ -5,7 +5,7 @@ marks in `dirty` the containers whose verdict can be another now. A list replace
 from it was deleted while nobody looked.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -44,6 +44,7 @@ from monitor.core.semantics import behaviour
 
 STRANGERS_KEPT: Final = 10_000
 DELETED_KEPT: Final = 4_096
+ANNOTATIONS: Final = "kubearmor-"
 LabelsKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
 UNTRACKED: Final = frozenset({"kube-system", "kubearmor"})
@@ -61,6 +62,8 @@ class World:
         self.containers: dict[str, ContainerRecord] = {}
         self.nodes: dict[str, NodeState] = {}
         self.namespaces: dict[str, Interval] = {}
+        self.settings: dict[str, Mapping[str, str]] = {}
+        """What annotations of KubeArmor's say of namespaces: postures, visibility."""
         self.fleet = Fleet()
         self.deleted_policies: dict[PolicyKey, PolicyState] = {}
         self.deleted_names: dict[str, float] = {}
@@ -238,6 +241,14 @@ class World:
         container.effects = self._early_effects.pop(container.id, None)
         self._expect(container)
 
+    def throttle(self, container_id: str, until: float) -> None:
+        """A container's alerts are held back until then, on its node's clock (dossier 4.5)."""
+        container = self.containers.get(container_id)
+        if container is not None:
+            container.effects = container.effects or Effects()
+            container.effects.throttled_until = max(container.effects.throttled_until, until)
+            self.dirty[container_id] = None
+
     def report_effect(self, container_id: str, effect: Effect, updated: float) -> None:
         """Keep what a feed reports of a container, also of one that is not known yet."""
         container = self.containers.get(container_id)
@@ -383,13 +394,30 @@ class World:
 
     def _namespace(self, item: Namespace, *, at: float, deleted: bool) -> None:
         name = item.metadata.name
+        annotations = item.metadata.annotations or {}
+        told = {k: v for k, v in annotations.items() if k.startswith(ANNOTATIONS)}
         if deleted:
             self.namespaces.pop(name, None)
+            self.settings.pop(name, None)
         else:
+            self.settings[name] = told
             self.namespaces[name] = second_of(item.metadata.creation_timestamp) or (at, at)
         for container in self.containers.values():
             if container.pod.namespace == name:
                 self.dirty[container.id] = None
+
+    def host(self, name: str, *, address: str, via: str) -> NodeState | None:
+        """The node that a daemon calls by that name or address (F44: never by a Pod's name).
+
+        A feed of a daemon's own names its node; else the name that the daemon printed for it, its
+        object's name, and its address are tried in this order.
+        """
+        if via.startswith("daemon:"):
+            return self.nodes.get(via.removeprefix("daemon:"))
+        found = self.nodes.get(self.host_names.get(name, name))
+        if found is not None or not address:
+            return found
+        return next((node for node in self.nodes.values() if node.has_address(address)), None)
 
     def node(self, name: str) -> NodeState:
         """Return the node, made if nothing was heard of it yet."""

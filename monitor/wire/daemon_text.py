@@ -206,6 +206,8 @@ def _unstamped(text: bytes) -> Fact:
     if text.startswith(b"time="):
         created = _PLUGIN.search(text.decode("utf-8", "replace"))
         return facts.ReleaseReported(created[1].rstrip('"')) if created else _IRRELEVANT
+    if text.startswith(b"log channel busy, "):
+        return facts.EventsLost()
     if text.startswith((b"unable to fetch namespace list", b"Unable to fetch namespace list")):
         return facts.NamespaceListFailed(text.decode("utf-8", "replace").strip())
     return _IRRELEVANT
@@ -394,6 +396,9 @@ _READERS: Final[tuple[tuple[str, Callable[[str], Fact]], ...]] = (
     ("Unable to register the AppArmor profile ", _profile_failed),
     ("Unable to update ", _profile_failed),
     ("Error Generating ", _profile_failed),
+    ("Lost Perf Events Count", _always(facts.EventsLost())),
+    ("Event dropped due to busy event channel", _always(facts.EventsLost())),
+    ("log channel busy, ", _always(facts.EventsLost())),
     ("Namespace ", _namespace),
     ("Policy cannot be enforced in untracked namespace ", _untracked),
     ("error creating container map for ", _map_failed),
@@ -458,7 +463,6 @@ _SILENT: Final = (
     "Using runtime and CRI socket",
     "Container matched for ",
     "Container not registered in map",
-    "Lost Perf Events Count",
     "Successfully ",
     "Registered ",
     "Unregistered ",

@@ -84,6 +84,12 @@ def hexadecimal(*parts: object) -> str:
     return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
 
 
+def namespaces_of(identity: str) -> str:
+    """The kernel's namespaces of a container, as a daemon prints them."""
+    first = 0xF000_0000 + 2 * int(identity[:6], 16)
+    return f"pidns={first}/mntns={first + 1}"
+
+
 class PolicyOf:
     """A policy as it stands on the API server."""
 
@@ -282,6 +288,10 @@ class Story:
         self.namespaces[name] = metadata
         self.change("namespaces", "ADDED", {"metadata": metadata})
 
+    def annotate_namespace(self, name: str, **annotations: str) -> None:
+        metadata = self.namespaces[name] = {**self.namespaces[name], "annotations": annotations}
+        self.change("namespaces", "MODIFIED", {"metadata": metadata})
+
     def node(self, name: str = "node-a", *, system: str = "linux") -> None:
         labels = {"kubernetes.io/os": system, "kubernetes.io/hostname": name}
         metadata = {"uid": self.uid(name), "name": name, "labels": labels}
@@ -295,6 +305,13 @@ class Story:
         annotations = {} if mode is None else {"kubearmor-policy": mode}
         metadata = {**known["metadata"], "labels": own | labels, "annotations": annotations}
         self.change("nodes", "MODIFIED", {**known, "metadata": metadata})
+
+    def address_node(self, name: str, address: str) -> None:
+        (known,) = [n for n in self.objects["nodes"].values() if n["metadata"]["name"] == name]
+        addresses = [{"type": "InternalIP", "address": address}]
+        self.change(
+            "nodes", "MODIFIED", {**known, "status": known["status"] | {"addresses": addresses}}
+        )
 
     def configure(self, **settings: str) -> None:
         """The settings of KubeArmor's config map."""
@@ -691,14 +708,14 @@ class Story:
         """The runtime tells the daemon of the containers."""
         for identity in pod.ids(container):
             self.say(
-                f"Detected a container (added/{identity[:12]}/pidns=4026540012/mntns=4026540013)",
+                f"Detected a container (added/{identity[:12]}/{namespaces_of(identity)})",
                 node=pod.node,
             )
 
     def unregister(self, pod: PodOf, container: str | None = None) -> None:
         for identity in pod.ids(container):
             self.say(
-                f"Detected a container (removed/{identity[:12]}/pidns=4026540012/mntns=4026540013)",
+                f"Detected a container (removed/{identity[:12]}/{namespaces_of(identity)})",
                 node=pod.node,
             )
 
@@ -794,7 +811,7 @@ class Story:
         if "logs/relay" not in self.unheard:
             self.observe(kubearmor.log_from_json(members, via="relay"))
 
-    def message(self, *texts: str, node: str = "node-a") -> None:
+    def message(self, *texts: str, node: str = "node-a", **fields: str) -> None:
         """The relay hands on lines of the daemon's output, as it does where debug is on."""
         moment = datetime.fromtimestamp(self.clock(node) - 0.001, UTC)
         for text in texts:
@@ -803,6 +820,7 @@ class Story:
                 "UpdatedTime": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
                 "Level": "INFO",
                 "Message": text,
+                **fields,
             }
             self.observe(kubearmor.message_from_json(members, via="relay"))
 

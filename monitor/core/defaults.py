@@ -1,0 +1,42 @@
+"""What a daemon does by default in a namespace: its posture, and what it watches.
+
+The namespace's annotations win over the configuration map, that over what the daemon printed when
+it started (dossier 6.1, 6.3); where none of them says anything it is not known.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from monitor.core.evidence import Incarnation
+
+CLASSES: Final = ("file", "network", "capabilities")
+VISIBLE: Final = frozenset({"process", "file", "network", "capabilities"})
+
+
+class Defaults(Struct, frozen=True):
+    """The annotations of a namespace and the configuration map."""
+
+    annotations: Mapping[str, str] = {}
+    config: Mapping[str, str] = {}
+
+    def posture(self, kind: str, incarnation: Incarnation) -> str | None:
+        """`audit` or `block` for one of `CLASSES`: what becomes of what an allow-list omits."""
+        key = f"default{kind.capitalize()}Posture"
+        return (
+            self.annotations.get(f"kubearmor-{kind}-posture")
+            or self.config.get(key)
+            or incarnation.settings.get(f"D{key[1:]}")
+        )
+
+    def silenced(self, incarnation: Incarnation) -> frozenset[str]:
+        """The kinds of events that are not watched there; none if it is not known."""
+        visible = (
+            self.annotations.get("kubearmor-visibility")
+            or self.config.get("visibility")
+            or incarnation.settings.get("Visibility")
+        )
+        if visible is None:
+            return frozenset()
+        return VISIBLE - {kind.strip() for kind in visible.split(",")}
