@@ -153,10 +153,16 @@ async def looking(
 
 
 async def look_once(
-    configuration: config.Configuration, *, within: float, quiet_after: float = QUIET_SECONDS
+    configuration: config.Configuration,
+    *,
+    within: float,
+    quiet_after: float = QUIET_SECONDS,
+    observers: Sequence[Callable[[Observation], None]] = (),
 ) -> Report:
     """Report on a cluster. As `ask_once`."""
-    return await ask_once(configuration, Engine.report, within=within, quiet_after=quiet_after)
+    return await ask_once(
+        configuration, Engine.report, within=within, quiet_after=quiet_after, observers=observers
+    )
 
 
 async def ask_once(
@@ -165,13 +171,14 @@ async def ask_once(
     *,
     within: float,
     quiet_after: float = QUIET_SECONDS,
+    observers: Sequence[Callable[[Observation], None]] = (),
 ) -> Answer:
     """Read a cluster until nothing new comes and nothing is pending, or for `within` seconds.
 
-    Nothing new comes when nothing has come for `quiet_after` seconds. Raises SourceError for a
-    cluster that cannot be read.
+    Nothing new comes when nothing has come for `quiet_after` seconds. `observers` are shown all
+    that is observed. Raises SourceError for a cluster that cannot be read.
     """
-    async with looking(configuration, quiet_after=quiet_after) as look:
+    async with looking(configuration, observers=observers, quiet_after=quiet_after) as look:
         await look.until(_settled(look.engine, look.activity), within=within)
         look.require(within=within)
         return question(look.engine)

@@ -35,7 +35,7 @@ def render(report: Document, *, everything: bool = False) -> str:
     blocks = [_counts(report)]
     rows = [*_rows(containers), *_host_rows(report.get("nodes", ()), everything=everything)]
     if rows:
-        blocks.append(_table(("VERDICT", "CONTAINER", "NODE", "POLICY", "WHY"), rows))
+        blocks.append(table(("VERDICT", "CONTAINER", "NODE", "POLICY", "WHY"), rows))
     blocks.extend(_incident(one) for one in report["incidents"] if one["state"] == "open")
     blocks.extend(_finding(one) for one in report["findings"])
     if blind := [one["name"] for one in report["sources"] if one["state"] == "down"]:
@@ -81,7 +81,8 @@ def _host_rows(nodes: Iterable[Document], *, everything: bool) -> Iterator[tuple
         )
 
 
-def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return aligned columns."""
     cells = [tuple(heading), *(tuple(printable(cell) for cell in row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(

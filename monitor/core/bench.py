@@ -299,16 +299,15 @@ class Bench:
         """Those that share its name: a daemon confuses them, an alert does not tell them apart."""
         if policy.name not in self._world.ambiguous_names():
             return ALONE
+        bearers = tuple(self._world.named(policy.name))
         return Namesakes(
+            bearers=bearers,
             others=tuple(
                 self._world.policies[key]
                 for key in container.expected.keys
                 if key[2] == policy.name and key != policy.key
             ),
-            selects={
-                other.key: self._world.selects(other, container)
-                for other in self._world.named(policy.name)
-            },
+            selects={one.key: self._world.selects(one, container) for one in bearers},
         )
 
     def judge_whole(

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from monitor.core import facts
 from monitor.core.bench import Bench
-from monitor.core.containers import exempt, unsupported
+from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.deadlines import Deadlines
 from monitor.core.effects import effect_of, host_effect_of
 from monitor.core.evidence import SHORT_ID, Incarnation, PolicyKey
@@ -279,16 +279,22 @@ class Coverage:
         container = node.containers.get(identity[:SHORT_ID])
         if container is None or not self._is_judged_by_lines(incarnation):
             return
-        if isinstance(fact, UNDECIDED):
+        if isinstance(fact, UNDECIDED) and not self._is_intricate(container):
             evidence = incarnation.container(container.id)
             written = evidence is not None and evidence.map_is_live
             if container.verdict == "covered" if written else not incarnation.holes:
                 return
         self._world.dirty[container.id] = None
 
+    def _is_intricate(self, container: ContainerRecord) -> bool:
+        """Whether a write can also take from it what it has."""
+        return bool(container.pod.former_labels) or self._world.shares_names(container)
+
     def _mark_policy(self, node: NodeState, key: PolicyKey) -> None:
+        shared = key[2] in self._world.ambiguous_names()
         for container in node.containers.values():
-            if key in container.expected.members or container.residual:
+            touched = key in container.expected.members or container.residual
+            if touched or (shared and self._world.shares_names(container)):
                 self._world.dirty[container.id] = None
 
     def _mark_pod(self, fact: facts.PodSeen, incarnation: Incarnation) -> None:

@@ -176,9 +176,11 @@ class _Lines:
 
     def _labels_at(self, position: int) -> Mapping[str, str]:
         """What the Pod bore when a line was printed; before its last change what it bore then."""
-        changed = self.pod.relabelled_at
-        before = changed is not None and self.clock.instant(position)[1] < changed - SLACK
-        return (self.pod.former_labels if before else self.pod.labels).labels
+        printed = self.clock.instant(position)[1]
+        for (_, changed), former in self.pod.former_labels:
+            if printed < changed - SLACK:
+                return former.labels
+        return self.pod.labels.labels
 
     def _namespaces(self) -> tuple[set[str], list[Placed]]:
         """The namespaces that were there when the daemon started, and those that came later."""
