@@ -352,3 +352,21 @@ def test_a_namesake_that_we_never_saw_leaves_both_open() -> None:
     pod = covered(story)
     story.wait(40)
     assert [story.pair(pod, one).verdict for one in (own, everywhere)] == ["unknown", "unknown"]
+
+
+def test_a_change_counts_though_the_line_of_the_addition_was_not_read() -> None:
+    story = ready()
+    story.down("text/node-a")
+    policy = story.cluster_policy()
+    story.wait(1)
+    story.up("text/node-a")
+    story.configure_namespaces("shop")
+    story.wait(30)
+    pod = covered(story)
+    story.wait(5)
+    story.edit(policy)
+    story.wait(0.02)
+    story.learn(policy, action="modified")
+    story.intend(pod)
+    story.wait(15)
+    assert story.verdict(pod) == "covered applied"
