@@ -308,10 +308,10 @@ def test_a_daemon_that_never_says_that_it_is_ready_is_starting_for_ever() -> Non
     assert story.verdict(pod) == "gap daemon-starting"
 
 
-def test_a_daemon_whose_pod_vanished_is_replaced_by_a_younger_one() -> None:
+def test_a_daemon_that_ended_and_stays_beside_a_younger_pod_is_replaced() -> None:
     story, _, pod = protected()
     story.restart(pod)
-    story.delete(story.daemons["node-a"].pod)
+    story.kill()
     story.wait(5)
     story.daemon(running=False)
     story.wait(15)
