@@ -370,3 +370,23 @@ def test_a_change_counts_though_the_line_of_the_addition_was_not_read() -> None:
     story.intend(pod)
     story.wait(15)
     assert story.verdict(pod) == "covered applied"
+
+
+@pytest.mark.parametrize(
+    ("when", "verdict"), [("since", "unknown dropped"), ("before", "unknown source-outage")]
+)
+def test_events_that_the_daemon_lost_since_the_container_started_may_have_proved_it(
+    when: str, verdict: str
+) -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    if when == "before":
+        story.say("Lost Perf Events Count : 7", level="WARN")
+        story.wait(30)
+    pod = story.pod()
+    story.wait(1)
+    if when == "since":
+        story.say("Lost Perf Events Count : 7", level="WARN")
+    story.down("text/node-a", *FEEDS)
+    story.wait(15)
+    assert story.verdict(pod) == verdict
