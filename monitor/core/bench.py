@@ -406,7 +406,7 @@ class Bench:
         standing: frozenset[PolicyKey],
         now: float,
     ) -> Iterator[Announcement]:
-        healed = max((v.written for v in judged.values() if v.written is not None), default=None)
+        healed = {key: v.written for key, v in judged.items() if v.written is not None}
         exposed = [
             self._exposed(container, view, key, verdict, now=now)
             for key, verdict in judged.items()
@@ -421,9 +421,9 @@ class Bench:
         if after != before or container.announced is not container.expected:
             container.announced = container.expected
             yield from self._state(container, judged)
-        if container.verdict == "covered" and not container.timed and healed is not None:
+        if container.verdict == "covered" and not container.timed and healed:
             container.timed = True
-            yield container_timing(container, view, healed)
+            yield container_timing(container, view, max(healed.values()))
 
     def _first_proof(
         self, container: ContainerRecord, view: NodeView, *, now: float
@@ -533,7 +533,7 @@ class Bench:
         exposure = container.exposure or Exposure()
         self.exposed_seconds += exposure.add((since, instant) for since in open_since(container))
         self._propagation.forget(container.id, container.expected.keys)
-        yield from self._ledger.update(container, (), healed=None, ended=instant, now=now)
+        yield from self._ledger.update(container, (), healed={}, ended=instant, now=now)
         yield ContainerGone(
             pod_uid=container.pod.uid, container=container.name, container_id=container.id
         )
