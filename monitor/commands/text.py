@@ -109,7 +109,7 @@ def _findings(findings: Sequence[Document], *, everything: bool) -> Iterator[str
         return
     codes = Counter(finding["code"] for finding in findings)
     counted = " · ".join(f"{count} {code}" for code, count in codes.items())
-    yield printable(f"{len(findings)} findings, which are no gaps: {counted}")
+    yield printable(f"Findings, which are no gaps: {counted}")
     alike: dict[tuple[str, str], list[Document]] = {}
     for finding in findings:
         alike.setdefault((finding["code"], finding["remedy"]), []).append(finding)

@@ -76,7 +76,7 @@ def test_findings_are_counted_by_code_and_told_with_their_remedy_once() -> None:
         finding("stale-policy", "KubeArmorPolicy apps/x", remedy="Restart it."),
     ]
     assert found(*findings) == (
-        "3 findings, which are no gaps: 2 lost-update · 1 stale-policy\n"
+        "Findings, which are no gaps: 2 lost-update · 1 stale-policy\n"
         "\n"
         "FINDING lost-update (suspicion): One of two policies may have been overwritten\n"
         "  apps/a-0/a: It was so.\n"
@@ -92,7 +92,7 @@ def test_findings_are_counted_by_code_and_told_with_their_remedy_once() -> None:
 def test_of_many_findings_of_a_code_a_few_are_told_and_the_rest_counted() -> None:
     many = [finding("lost-update", f"apps/{number}/a") for number in range(40)]
     lines = found(*many).splitlines()
-    assert lines[0] == "40 findings, which are no gaps: 40 lost-update"
+    assert lines[0] == "Findings, which are no gaps: 40 lost-update"
     assert lines[3:] == [
         "  apps/0/a: It was so.",
         "  apps/1/a: It was so.",
