@@ -975,11 +975,11 @@ function explainedCause(code, reasons = []) {
   const others = reasons.filter((reason) => reason !== own);
   return [
     make("p", {}, make("strong", {}, titleOf(code)), ". ", ...prose(cause?.what ?? "")),
-    own ? make("p", {}, make("strong", {}, "What shows it: "), make("span", { class: "shown" }, own.evidence)) : null,
+    own ? make("p", {}, make("strong", {}, "What shows it: "), make("span", { class: "shown" }, ...prose(own.evidence))) : null,
     cause?.remedy ? make("p", {}, make("strong", {}, "What to do: "), ...prose(cause.remedy)) : null,
     others.length ? make("p", {}, make("strong", {}, "What else would fit, less likely:")) : null,
     others.length ? make("ul", { class: "others" }, others.map((reason) =>
-      make("li", {}, titleOf(reason.cause), ": ", make("span", { class: "shown" }, reason.evidence)))) : null,
+      make("li", {}, titleOf(reason.cause), ": ", make("span", { class: "shown" }, ...prose(reason.evidence))))) : null,
   ];
 }
 

@@ -155,15 +155,6 @@ def sources(*nodes: str, down: tuple[str, ...] = ()) -> list[Json]:
     ]
 
 
-MISSED_BECAUSE = (
-    (
-        "namespace-newer-than-policy",
-        "the namespace was configured after the policy and after the daemon had started",
-    ),
-    ("stale-container-id", "the daemon pushes rules for a container that has ended"),
-)
-
-
 def _missed(pod: str) -> Json:
     cause = "namespace-newer-than-policy"
     return container(
@@ -172,7 +163,7 @@ def _missed(pod: str) -> Json:
         node=NODE_OF[pod],
         verdict="gap",
         cause=cause,
-        policies=[pair(verdict="gap", cause=cause, reasons=MISSED_BECAUSE)],
+        policies=[pair(verdict="gap", cause=cause)],
         exposure=(7.614, 8.614),
     )
 
@@ -236,6 +227,35 @@ def seed() -> World:
         nodes=[node("node-a"), node("node-b")],
         sources=sources("node-a", "node-b"),
         demo={"state": "holding", "text": "Held where the new namespace is uncovered."},
+    )
+
+
+def puzzling() -> World:
+    """A gap that two causes fit, each with what shows it."""
+    cause = "mode-not-retroactive"
+    switched = (
+        "the Pod's annotation was changed to enabled at 2026-11-23T21:28:00Z, and the daemon has "
+        "not pushed this container's rules since"
+    )
+    reasons = (
+        (cause, switched),
+        ("partial-refresh", "after the Pod's change the daemon pushed the rules of `app` only"),
+    )
+    return World(
+        containers=[
+            container(
+                namespace="mesh",
+                pod="cart-0",
+                node="node-a",
+                name="proxy",
+                verdict="gap",
+                cause=cause,
+                policies=[pair(verdict="gap", cause=cause, reasons=reasons)],
+                exposure=(9.614, 10.614),
+            )
+        ],
+        nodes=[node("node-a", release="v1.7.4")],
+        sources=sources("node-a"),
     )
 
 

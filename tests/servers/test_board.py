@@ -292,18 +292,27 @@ async def test_a_container_explains_itself_and_gives_the_focus_back(page: Page) 
         await expect(detail.locator("h2")).to_have_text("/".join(MISSED))
         await expect(detail).to_contain_text("This release attaches it")
         await expect(detail).to_contain_text("Pods of namespaces created later are not covered")
-        await expect(detail).to_contain_text(
-            "What shows it: the namespace was configured after the policy and after the daemon"
-        )
-        assert await texts(page, "#detail .others li") == [
-            (
-                "The daemon keeps the id of a container that has ended: the daemon pushes rules "
-                "for a container that has ended"
-            )
-        ]
         await page.keyboard.press("Escape")
         await expect(detail).to_be_hidden()
         await expect(button).to_be_focused()
+
+
+async def test_a_gap_shows_its_evidence_and_the_other_causes_that_fit(page: Page) -> None:
+    async with FakeApi(worlds.puzzling()) as api:
+        await opened(page, api)
+        await page.locator("#uncovered-table tbody button").press("Enter")
+        detail = page.locator("#detail")
+        await expect(detail.locator(".pair p").nth(1)).to_have_text(
+            "What shows it: the Pod's annotation was changed to enabled at 2026-11-23T21:28:00Z, "
+            "and the daemon has not pushed this container's rules since"
+        )
+        others = detail.locator(".others li")
+        await expect(others).to_have_count(1)
+        await expect(others).to_have_text(
+            "Only one container of the Pod got the change: after the Pod's change the daemon pushed "
+            "the rules of app only"
+        )
+        await expect(others.locator("code")).to_have_text("app")
 
 
 async def test_a_pod_that_is_gone_is_said_to_be_gone(page: Page) -> None:
