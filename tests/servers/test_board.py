@@ -309,8 +309,8 @@ async def test_a_gap_shows_its_evidence_and_the_other_causes_that_fit(page: Page
         others = detail.locator(".others li")
         await expect(others).to_have_count(1)
         await expect(others).to_have_text(
-            "Only one container of the Pod got the change: after the Pod's change the daemon pushed "
-            "the rules of app only"
+            "Only one container of the Pod got the change: after the Pod's change the daemon "
+            "pushed the rules of app only"
         )
         await expect(others.locator("code")).to_have_text("app")
 
