@@ -15,16 +15,18 @@ examples:
   kubearmor-monitor check
   kubearmor-monitor check --context staging --all
   kubearmor-monitor check --output json | jq '.gaps[] | select(.state == "open")'
+  kubearmor-monitor check --output json | jq -r '.findings[] | [.code, .subject] | @tsv'
 
 Nothing is installed and nothing is changed: it lists Pods, namespaces, nodes and policies, reads
 the output of KubeArmor's daemons through the API server, and prints what follows from that. Exit
-code 1: a container, or a node that a host policy selects, is not protected (gap or lost).
+code 1: a container, or a node that a host policy selects, is not protected (gap or lost). Findings
+are no gaps: they are told, and do not change the exit code.
 """
 
 
 def configure(parser: ArgumentParser) -> None:
     cluster.add_arguments(parser)
-    parser.add_argument("--all", action="store_true", help="the protected containers too")
+    parser.add_argument("--all", action="store_true", help="protected containers and every finding")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument(
         "--timeout",
