@@ -13,10 +13,12 @@ from msgspec import Struct
 
 from monitor.core import facts
 from monitor.core.bench import Bench
-from monitor.core.containers import exempt, unsupported
+from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.deadlines import Deadlines
 from monitor.core.effects import effect_of, host_effect_of
 from monitor.core.evidence import SHORT_ID, Incarnation, PolicyKey
+from monitor.core.explanation import ContainerExplanation, Explainer
+from monitor.core.findings import Findings
 from monitor.core.gaps import Ledger
 from monitor.core.hosts import SUBJECT, Hosts
 from monitor.core.joining import LIMIT_OF, Joining
@@ -46,6 +48,10 @@ from monitor.core.world import World
 EVERYTHING: Final = "*"
 UNDECIDED: Final = (facts.ContainerRegistered, facts.RulesUpdating)
 UNTELLING: Final = (facts.Irrelevant, facts.Unrecognised, facts.PodSeen, facts.EventsLost)
+FINDINGS: Final = "?findings"
+FINDINGS_EVERY: Final = 30.0
+"""Seconds between two looks for findings: they say nothing that cannot wait."""
+ROUNDS: Final = 2
 DECISIVE: Final = (facts.LifecycleReported, facts.EnforcerReported)
 
 
@@ -92,12 +98,23 @@ class Coverage:
         self._hosts = Hosts(
             world=self._world, views=views, deadlines=self._deadlines, limits=limits
         )
+        self._findings = Findings(cluster=settings.cluster, world=self._world)
+        self._rounds = 0
         self._reporter = Reporter(
             world=self._world,
             views=views,
             bench=self._bench,
             ledger=self._ledger,
             hosts=self._hosts,
+            findings=self._findings,
+        )
+        self._explainer = Explainer(
+            world=self._world,
+            views=views,
+            bench=self._bench,
+            ledger=self._ledger,
+            reporter=self._reporter,
+            limits=limits,
         )
         self._observed: defaultdict[type[Observation], int] = defaultdict(int)
         self._unrecognised: dict[str, int] = {}
@@ -110,6 +127,8 @@ class Coverage:
         self._now = max(self._now, now)
         self._world.marked_at = now
         self._observed[type(observation)] += 1
+        if self._rounds < ROUNDS:
+            self._look_later(now)
         if isinstance(observation, DaemonLine):
             self._line(observation, at=now)
         elif isinstance(observation, Changed):
@@ -133,12 +152,29 @@ class Coverage:
         self._now = max(self._now, now)
         self._world.marked_at = self._now
         for subject in self._deadlines.due(self._now):
-            self._mark(subject)
+            if subject == FINDINGS:
+                self._look_for_findings()
+            else:
+                self._mark(subject)
         return self._decide()
 
     def next_deadline(self) -> float | None:
         """When time alone may change a verdict; None for never."""
         return self._deadlines.next()
+
+    # --- findings -------------------------------------------------------------------------------
+
+    def _look_later(self, now: float) -> None:
+        """Look for findings in rounds: one for what came in, one for what time makes of it."""
+        if self._rounds == 0:
+            self._deadlines.put(FINDINGS, max(now, self._now) + FINDINGS_EVERY)
+        self._rounds = ROUNDS
+
+    def _look_for_findings(self) -> None:
+        self._announced.extend(self._findings.settle(now=self._now))
+        self._rounds -= 1
+        if self._rounds:
+            self._deadlines.put(FINDINGS, self._now + FINDINGS_EVERY)
 
     # --- sources --------------------------------------------------------------------------------
 
@@ -243,16 +279,22 @@ class Coverage:
         container = node.containers.get(identity[:SHORT_ID])
         if container is None or not self._is_judged_by_lines(incarnation):
             return
-        if isinstance(fact, UNDECIDED):
+        if isinstance(fact, UNDECIDED) and not self._is_intricate(container):
             evidence = incarnation.container(container.id)
             written = evidence is not None and evidence.map_is_live
             if container.verdict == "covered" if written else not incarnation.holes:
                 return
         self._world.dirty[container.id] = None
 
+    def _is_intricate(self, container: ContainerRecord) -> bool:
+        """Whether a write can also take from it what it has."""
+        return bool(container.pod.former_labels) or self._world.shares_names(container)
+
     def _mark_policy(self, node: NodeState, key: PolicyKey) -> None:
+        shared = key[2] in self._world.ambiguous_names()
         for container in node.containers.values():
-            if key in container.expected.members or container.residual:
+            touched = key in container.expected.members or container.residual
+            if touched or (shared and self._world.shares_names(container)):
                 self._world.dirty[container.id] = None
 
     def _mark_pod(self, fact: facts.PodSeen, incarnation: Incarnation) -> None:
@@ -364,6 +406,12 @@ class Coverage:
     def report(self, at: float) -> Report:
         """Everything as it is judged at `at`, which is not before the last observation or tick."""
         return self._reporter.report(at=at, cluster=self._settings.cluster)
+
+    def explain(
+        self, namespace: str, pod: str, container: str | None = None, *, at: float
+    ) -> tuple[ContainerExplanation, ...]:
+        """All that led to the verdicts of a Pod's running containers, or of that one, at `at`."""
+        return self._explainer.explain(namespace, pod, container, at=at)
 
     def sources(self) -> tuple[SourceState, ...]:
         """Every source by name."""

@@ -186,6 +186,9 @@ class NodeState:
         return heard.incarnation
 
     def _running(self) -> Incarnation | None:
+        if len(self.incarnations) == 1:
+            (only,) = self.incarnations.values()
+            return only if only.ended is None and (only.running or only.lines) else None
         alive = [
             i for i in self.incarnations.values() if i.ended is None and (i.running or i.lines)
         ]
@@ -420,5 +423,9 @@ class NodeState:
             return incarnation.release
         if incarnation.alert_release is not None:
             return incarnation.alert_release
+        return self.image_release(incarnation)
+
+    def image_release(self, incarnation: Incarnation) -> str | None:
+        """What the tag of the daemon's image says, if it is a version."""
         pod = self.daemon_pods.get(incarnation.pod_uid)
         return pod.image_release if pod else None

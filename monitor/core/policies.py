@@ -48,7 +48,10 @@ class Learned(Struct, frozen=True, gc=False):
 
 
 class PolicyState:
-    """One policy object, from its creation to its deletion."""
+    """One policy object, from its creation to its deletion.
+
+    `reselected`: when we last saw that policies of this kind and name have another selector.
+    """
 
     def __init__(self, *, kind: str, policy: Policy, at: float, listed: bool) -> None:
         metadata = policy.metadata
@@ -61,23 +64,27 @@ class PolicyState:
         self.deleted_at: float | None = None
         self.events: list[Event] = []
         self.generation = metadata.generation
+        self.spec: dict[str, Any] = {}
         self.changed: Interval = (
             self.created[0],
             at if listed and metadata.generation > 1 else min(self.created[1], at),
         )
         self.selector: Selector = Selector()
         self.former: Selector | None = None
+        self.reselected: float | None = None
         self.labels = labels_of({})
         self.varies = False
         self.nodes: NodeSelector = NOTHING
         self.pods: NodeSelector = NOTHING
         self.rules: Rules = Rules(())
+        self.former_spec: dict[str, Any] = policy.spec or {}
         self.listed = listed
         self.counted_from = 0
         self._compile(policy.spec or {})
         self.events.append(Event(at=self.changed[1], generation=self.generation))
 
     def _compile(self, spec: dict[str, Any]) -> None:
+        self.spec = spec
         if self.kind == "KubeArmorPolicy":
             self.selector = namespaced(namespace=self.namespace, spec=spec)
             self.labels = labels_of(spec)
@@ -105,8 +112,15 @@ class PolicyState:
         self.generation = generation
         self.former = self.selector
         self.changed = (since if listed else at, at)
+        self.former_spec = self.spec
         self._compile(policy.spec or {})
+        if self.selector != self.former:
+            self.reselected = at
         return True
+
+    def succeed(self, former: "PolicyState", *, at: float) -> None:
+        """Take the place of a policy of the same kind and name that is no more."""
+        self.reselected = former.reselected if self.selector == former.selector else at
 
     def selects_under(
         self, behaviour: Behaviour, *, identities: frozenset[str], container: str
