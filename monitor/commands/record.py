@@ -19,6 +19,7 @@ from msgspec import structs
 from monitor import app, config
 from monitor.clock import Clock, SystemClock
 from monitor.commands import cluster
+from monitor.commands.arguments import duration, peer
 from monitor.commands.tape import Tape, TapedApiServer
 from monitor.core.kubernetes import Object
 from monitor.core.model import (
@@ -55,8 +56,10 @@ KINDS: Mapping[type[Alert | Log | Message], str] = {Alert: "alert", Log: "log", 
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("trace", type=Path, metavar="TRACE", help="new file, also .gz or .zst")
     cluster.add_arguments(parser)
-    parser.add_argument("--relay", metavar="HOST:PORT", help="KubeArmor's relay")
-    parser.add_argument("--seconds", type=float, metavar="N", help="end by itself after so long")
+    parser.add_argument("--relay", type=peer, metavar="HOST:PORT", help="KubeArmor's relay")
+    parser.add_argument(
+        "--seconds", type=duration, metavar="N", help="end by itself after so long (also 5m)"
+    )
 
 
 def run(options: Namespace) -> int:
