@@ -33,7 +33,7 @@ from monitor.core.model import (
     SourceDown,
     SourceUp,
 )
-from monitor.errors import ConfigurationError
+from monitor.errors import ConfigurationError, SourceError
 from monitor.live import USER_AGENT, LiveSources, credentials
 from monitor.retry import cancelled
 
@@ -87,6 +87,7 @@ class Recorder:
         self.lost = 0
         self.rejected = 0
         self.sources: dict[str, str] = {}
+        self.heard = False
         self._write = write
         self._tape = tape
         self._clock = clock
@@ -133,6 +134,7 @@ class Recorder:
     def _source(self, state: SourceUp | SourceDown) -> dict[str, Any]:
         word = "up" if isinstance(state, SourceUp) else "down"
         self.sources[state.name] = word
+        self.heard |= isinstance(state, SourceUp)
         return {"kind": "source", "name": state.name, "state": word, "reason": state.reason}
 
     def _object(self, item: Object) -> object:
@@ -202,6 +204,8 @@ async def _record(
             finally:
                 await cancelled(*tasks)
     _say(f"{path}: {recorder.progress()}", end="\n")
+    if not recorder.heard:
+        raise SourceError(f"nothing could be read: {path} says no more than that")
 
 
 def _say(text: str, *, end: str = "") -> None:
