@@ -32,8 +32,9 @@ container is not protected (gap or lost), or there is no such container.
 
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("pod", type=_names, metavar="NAMESPACE/POD[/CONTAINER]")
-    parser.add_argument("--url", metavar="URL", help="API of a running monitor")
-    parser.add_argument("--trace", type=Path, metavar="TRACE", help="a recorded trace")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--url", metavar="URL", help="API of a running monitor")
+    source.add_argument("--trace", type=Path, metavar="TRACE", help="a recorded trace")
     parser.add_argument("--until", type=instant, metavar="UNIX", help="of the trace")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML configuration")
     parser.add_argument("--kubeconfig", metavar="FILE", help="instead of the usual one")
