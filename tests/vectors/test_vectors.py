@@ -56,7 +56,7 @@ def test_a_disagreement_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ('{"case":{"id":"x"},"answers":{}}\n', "no answers in it"),
         ('\n{"case": 1\n', "2: unexpected end of data"),
         ("[]\n", "1: no vector: "),
-        ('{"case":{"id":"x"},"answers":{"v1.7.4":{}}}\n', "1: no vector: KeyError('pods')"),
+        ('{"case":{"id":"x"},"answers":{"v1.7.4":{}}}\n', "1: no vector: KeyError("),
         ('{"case":{},"answers":{"v1.2.0":{}}}\n', "v1.2.0 is not described"),
     ],
 )
