@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 import orjson
 
 from monitor.commands import cluster
+from monitor.commands.arguments import duration
 from monitor.commands.text import render
 from monitor.wire import report as wire_report
 
@@ -30,10 +31,10 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=duration,
         default=60.0,
-        metavar="SECONDS",
-        help="how long to wait for what is still pending (60)",
+        metavar="DURATION",
+        help="how long to wait for what is still pending (60s)",
     )
 
 
