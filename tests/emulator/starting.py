@@ -22,6 +22,7 @@ STEPS = {
     "namespaces": 2.0165,
     "kubearmorpolicies": 2.0170,
     "kubearmorclusterpolicies": 2.0175,
+    "kubearmorhostpolicies": 2.0180,
     "ready": 2.1147,
     "pods": 2.1235,
 }
