@@ -28,6 +28,7 @@ from monitor.core.model import (
     DaemonLine,
     Listed,
     Log,
+    Message,
     Observation,
     Report,
     SourceDown,
@@ -44,6 +45,7 @@ from monitor.core.world import World
 
 EVERYTHING: Final = "*"
 UNDECIDED: Final = (facts.ContainerRegistered, facts.RulesUpdating)
+UNTELLING: Final = (facts.Irrelevant, facts.Unrecognised, facts.PodSeen, facts.EventsLost)
 DECISIVE: Final = (facts.LifecycleReported, facts.EnforcerReported)
 
 
@@ -118,6 +120,8 @@ class Coverage:
             if source.hear(now):
                 self._world.mark_all()
             self._world.list(observation.resource, observation.items, at=now)
+        elif isinstance(observation, Message):
+            self._message(observation, at=now)
         elif isinstance(observation, Alert | Log):
             self._report(observation, at=now)
         elif isinstance(observation, SourceUp | SourceDown):
@@ -284,7 +288,24 @@ class Coverage:
         complete = self._propagation.everywhere(policy, self._world.nodes)
         self._announced.extend(timing for timing in (learned_here, complete) if timing is not None)
 
-    # --- alerts and logs ------------------------------------------------------------------------
+    # --- messages, alerts and logs --------------------------------------------------------------
+
+    def _message(self, message: Message, *, at: float) -> None:
+        """Take a line of a daemon's output as its message feed repeats it."""
+        via = message.via.removeprefix("daemon:")
+        self._world.sources.get(f"messages/{via}").last_event = at
+        node = self._world.host(message.host_name, address=message.host_ip, via=message.via)
+        if node is None:
+            return
+        heard = node.overhear(message.fact, stamp=int(message.updated * 1e9), at=at)
+        if heard is None:
+            return
+        _, subject = heard
+        container = node.containers.get(subject[:SHORT_ID]) if subject is not None else None
+        if container is not None:
+            self._world.dirty[container.id] = None
+        elif subject is None and not isinstance(message.fact, UNTELLING):
+            self._world.mark_node(node)
 
     def _report(self, report: Alert | Log, *, at: float) -> None:
         feed = "alerts" if isinstance(report, Alert) else "logs"

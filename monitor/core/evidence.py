@@ -116,6 +116,7 @@ class Incarnation:
         self.last_position = 0
         self.last_at = 0.0
         self.opened = False
+        self.overheard = False
         self.terminated = False
         self.holes: list[tuple[float, float]] = []
         self.initialized = 0

@@ -363,6 +363,7 @@ class _Pair:
             return self._explained(case, predicted=predicted)
         if predicted and found in {"written", "resumed"}:
             sure = found == "written" and learned is not None and learned.certain
+            sure = sure and not incarnation.overheard
             return self._covered(
                 "applied" if sure else "inferred", incarnation, learned, predicted=predicted
             )

@@ -11,6 +11,7 @@ from monitor.core.kubernetes import Node, Pod
 from monitor.core.marks import MarksOfNode
 from monitor.core.model import DaemonLine, Interval
 from monitor.core.node_clock import NodeClock
+from monitor.core.overheard import Overheard
 from monitor.core.semantics import parse
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ AWAITED: Final = 5.0
 ENDED_READ: Final = 2
 OF_ITS_LIFE: Final = (facts.LifecycleReported, facts.PodSeen)
 ENDED_KEPT: Final = 4
+ENDING: Final = frozenset({"terminating", "terminated"})
 ALWAYS: Final[Interval] = (0.0, 0.0)
 
 
@@ -84,6 +86,7 @@ class NodeState:
         self.incarnations: dict[tuple[str, int], Incarnation] = {}
         self.containers: dict[str, ContainerRecord] = {}
         self.clock = NodeClock()
+        self.overheard: dict[tuple[str, int], Overheard] = {}
 
     # --- the daemon's Pods --------------------------------------------------------------------
 
@@ -171,7 +174,18 @@ class NodeState:
         return max(self.incarnations.values(), key=self._rank, default=None)
 
     def current(self) -> Incarnation | None:
-        """The incarnation that runs now, None if none does."""
+        """The incarnation that runs now, None if none does; as it was overheard where unread."""
+        running = self._running()
+        return None if running is None else self._as_heard(running)
+
+    def _as_heard(self, incarnation: Incarnation) -> Incarnation:
+        heard = self.overheard.get(incarnation.identity)
+        if heard is None:
+            return incarnation
+        heard.incarnation.ended = incarnation.ended
+        return heard.incarnation
+
+    def _running(self) -> Incarnation | None:
         alive = [
             i for i in self.incarnations.values() if i.ended is None and (i.running or i.lines)
         ]
@@ -221,7 +235,7 @@ class NodeState:
 
     def past(self) -> list[Incarnation]:
         """The incarnations that ended, the latest first."""
-        ended = [i for i in self.incarnations.values() if i.ended is not None]
+        ended = [self._as_heard(i) for i in self.incarnations.values() if i.ended is not None]
         return sorted(ended, key=self._rank, reverse=True)
 
     def ending(self, identity: tuple[str, int]) -> tuple[str, Interval] | None:
@@ -282,7 +296,11 @@ class NodeState:
     def text_up(self, *, at: float, reason: str) -> None:
         """The output can be read again; whether something is missing, the next line tells."""
         blind_since = self.text.since
-        if self.text.rise(at=at, reason=reason) and reason != "resumed":
+        if not self.text.rise(at=at, reason=reason):
+            return
+        if reason == "resumed":
+            self.overheard = {}
+        else:
             self.unresolved = (blind_since, at)
 
     def text_down(self, *, at: float, reason: str) -> None:
@@ -291,13 +309,15 @@ class NodeState:
             self._admit_hole(self.unresolved)
 
     def _admit_hole(self, hole: tuple[float, float]) -> None:
-        current = self.current()
+        current = self._running()
         if current is not None and current.lines:
             current.holes.append(hole)
         self.unresolved = None
 
     def read(self, line: DaemonLine, *, at: float) -> tuple[Incarnation, str | None] | None:
         """Take a line; None if it says nothing new. Returns the container that it is about."""
+        if self.overheard:
+            self.overheard = {}
         incarnation = self.incarnations.get((line.pod_uid, line.restart))
         if incarnation is None:
             incarnation = self.incarnation(line.pod_uid, line.restart)
@@ -317,6 +337,31 @@ class NodeState:
         if isinstance(line.fact, OF_ITS_LIFE):
             self._note_life(incarnation, line, at=at)
         return incarnation, incarnation.fold(line, at)
+
+    def overhear(
+        self, fact: facts.Fact, *, stamp: int, at: float
+    ) -> tuple[Incarnation, str | None] | None:
+        """Take what the message feed repeats of the daemon's output; None where it says nothing.
+
+        It counts only while the output itself is unread, and not between the end of an incarnation
+        and its successor's start (design, section 3): a message does not say whose it is.
+        """
+        running = self._running()
+        if running is None or (self.text.up and self.unresolved is None):
+            return None
+        if running.running and self.clock.instant(stamp)[1] < running.running[0]:
+            return None
+        if isinstance(fact, facts.LifecycleReported) and fact.phase in ENDING:
+            running.end(self.clock.instant(stamp))
+            return running, None
+        heard = self.overheard.get(running.identity)
+        if heard is None:
+            heard = Overheard(running, since=self.text.since, at=at)
+            self.overheard = {
+                i: kept for i, kept in self.overheard.items() if i in self.incarnations
+            }
+            self.overheard[running.identity] = heard
+        return heard.take(fact, clock=self.clock, stamp=stamp, at=at)
 
     def _open(self, incarnation: Incarnation, line: DaemonLine, *, at: float) -> None:
         fact = line.fact
@@ -340,11 +385,16 @@ class NodeState:
                 incarnation.initialized = line.stamp
                 incarnation.initialized_at = self.clock.instant(line.stamp, at=at)
                 incarnation.knowledge += 1
-            elif fact.phase in {"terminating", "terminated"}:
+            elif fact.phase in ENDING:
                 incarnation.end(self.clock.instant(line.stamp, at=at))
                 incarnation.terminated = True
         elif not incarnation.opened and not incarnation.initialized:
             incarnation.initialized_at = incarnation.running or (0.0, at)
+
+    def has_address(self, address: str) -> bool:
+        """Whether one of the node's addresses is that one."""
+        known = self.node.status.addresses if self.node is not None else None
+        return any(one.address == address for one in known or ())
 
     def is_beyond_reach(self) -> bool:
         """Whether no daemon can protect it: Windows, or a node that is no machine."""

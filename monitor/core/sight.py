@@ -22,7 +22,8 @@ def is_unread(node: NodeState, incarnation: Incarnation, *, since: float) -> boo
 
 def blindness(node: NodeState, incarnation: Incarnation) -> str:
     """The cause of not knowing what the incarnation did."""
-    heard = incarnation.lines > 0 or bool(node.text.outages)
+    was_read = incarnation.lines > 0 and not incarnation.overheard
+    heard = was_read or bool(node.text.outages)
     return "source-outage" if heard else "no-evidence-source"
 
 

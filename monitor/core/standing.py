@@ -32,6 +32,8 @@ def stand(
     incarnation = view.incarnation
     if incarnation is None or view.phase != "ready" or incarnation.enforcer in {"", "SELinux"}:
         return None
+    if incarnation.overheard:
+        return None
     evidence = incarnation.container(container.id)
     if evidence is None or not evidence.map_is_live:
         return None

@@ -395,6 +395,19 @@ class World:
             if container.pod.namespace == name:
                 self.dirty[container.id] = None
 
+    def host(self, name: str, *, address: str, via: str) -> NodeState | None:
+        """The node that a daemon calls by that name or address (F44: never by a Pod's name).
+
+        A feed of a daemon's own names its node; else the name that the daemon printed for it, its
+        object's name, and its address are tried in this order.
+        """
+        if via.startswith("daemon:"):
+            return self.nodes.get(via.removeprefix("daemon:"))
+        found = self.nodes.get(self.host_names.get(name, name))
+        if found is not None or not address:
+            return found
+        return next((node for node in self.nodes.values() if node.has_address(address)), None)
+
     def node(self, name: str) -> NodeState:
         """Return the node, made if nothing was heard of it yet."""
         found = self.nodes.get(name)

@@ -300,6 +300,13 @@ class Story:
         metadata = {**known["metadata"], "labels": own | labels, "annotations": annotations}
         self.change("nodes", "MODIFIED", {**known, "metadata": metadata})
 
+    def address_node(self, name: str, address: str) -> None:
+        (known,) = [n for n in self.objects["nodes"].values() if n["metadata"]["name"] == name]
+        addresses = [{"type": "InternalIP", "address": address}]
+        self.change(
+            "nodes", "MODIFIED", {**known, "status": known["status"] | {"addresses": addresses}}
+        )
+
     def configure(self, **settings: str) -> None:
         """The settings of KubeArmor's config map."""
         event: Event = "MODIFIED" if self.objects["configmaps"] else "ADDED"
@@ -798,7 +805,7 @@ class Story:
         if "logs/relay" not in self.unheard:
             self.observe(kubearmor.log_from_json(members, via="relay"))
 
-    def message(self, *texts: str, node: str = "node-a") -> None:
+    def message(self, *texts: str, node: str = "node-a", **fields: str) -> None:
         """The relay hands on lines of the daemon's output, as it does where debug is on."""
         moment = datetime.fromtimestamp(self.clock(node) - 0.001, UTC)
         for text in texts:
@@ -807,6 +814,7 @@ class Story:
                 "UpdatedTime": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
                 "Level": "INFO",
                 "Message": text,
+                **fields,
             }
             self.observe(kubearmor.message_from_json(members, via="relay"))
 
