@@ -255,7 +255,7 @@ class Daemon:
                 self._say("INFO", "Started to protect a host and containers")
             return
         if enforcer == "AppArmor":
-            self.beliefs.profiles = Profiles(lambda: self.failures.foreign_profiles)
+            self.beliefs.profiles = Profiles(lambda: self.failures)
         self.beliefs.observes_only = enforcer != "AppArmor"
         supported = ["capability", "landlock", "yama", *([enforcer.lower()] if enforcer else [])]
         self._say("WARN", "BPF LSM not supported i/o timeout")
@@ -340,7 +340,7 @@ class Daemon:
 
     def _section(self, name: str) -> list[tuple[str, str]]:
         node = self._world.objects["nodes"].get(("", self.node)) or {}
-        values = node_values(node) | {
+        values = node_values(node, protects_host=self.failures.host_policies) | {
             "version": self.release.version,
             "node": self.node,
             "address": self.address,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tests.emulator.kernel import RuleSet, compile_rules
 from tests.emulator.selection import Policy
+from tests.emulator.switches import Failures
 
 ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
 UNMANAGED = ("", "docker-default", "unconfined", "cri-containerd.apparmor.d", "crio-default")
@@ -19,9 +20,9 @@ Said = tuple[str, str]
 
 @dataclass(slots=True)
 class Profiles:
-    """`foreign` are the profiles that somebody else put there."""
+    """`failures` say which profiles somebody else put there, and what the parser refuses."""
 
-    foreign: Callable[[], frozenset[str]]
+    failures: Callable[[], Failures]
     pods: dict[str, list[str]] = field(default_factory=dict)
     rules: dict[str, RuleSet] = field(default_factory=dict)
 
@@ -32,12 +33,13 @@ class Profiles:
     def _register(self, pod: str, profile: str) -> list[Said]:
         if profile in UNMANAGED:
             return []
-        if profile in self.foreign():
+        if profile in self.failures().foreign_profiles:
             text = f"Unable to register the AppArmor profile ({profile}) (out-of-control)"
             return [("WARN", text)]
         users = self.pods.get(profile)
         if users is None:
             self.pods[profile] = [pod]
+            self.rules[profile] = RuleSet()
             return [("INFO", f"Registered the AppArmor profile ({profile})")]
         if pod in users:
             return []
@@ -49,15 +51,16 @@ class Profiles:
         self, profile: str, policies: Sequence[Policy], *, namespace: str, pod: str
     ) -> list[Said]:
         """Write a profile anew if it would be another one."""
-        if profile in UNMANAGED or profile in self.foreign():
+        if profile in UNMANAGED or profile in self.failures().foreign_profiles:
             return []
         compiled = compile_rules(policies)
         if self.rules.get(profile, RuleSet()) == compiled:
             return []
+        rules = f"{len(compiled)} security rule(s) to {namespace}/{pod}/{profile}"
+        if self.failures().unparsable_policies & {policy.key for policy in policies}:
+            return [("WARN", f"Unable to update {rules} (exit status 1)")]
         self.rules[profile] = compiled
-        return [
-            ("INFO", f"Updated {len(compiled)} security rule(s) to {namespace}/{pod}/{profile}")
-        ]
+        return [("INFO", f"Updated {rules}")]
 
     def denies(self, profile: str, path: str, *, operation: str, blocking: bool) -> bool:
         held = self.rules.get(profile)

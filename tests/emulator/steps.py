@@ -206,7 +206,7 @@ class Configure:
 
 @dataclass(frozen=True, slots=True)
 class Blind:
-    """A source cannot be read: what it would have shown is lost."""
+    """A source cannot be read."""
 
     source: str
     reason: str = "connection refused"
@@ -214,9 +214,10 @@ class Blind:
 
 @dataclass(frozen=True, slots=True)
 class See:
-    """A source can be read again."""
+    """A source can be read again; `missed`: what it had to show meanwhile comes too."""
 
     source: str
+    missed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,9 @@ class Failures:
     foreign_profiles: frozenset[str] = NEVER
     """AppArmor profiles that exist on the node and are not KubeArmor's."""
 
+    unparsable_policies: frozenset[str] = NEVER
+    """The AppArmor parser refuses a profile with their rules: the one before stays."""
+
     host_policies: bool = False
     """The configuration has enableKubeArmorHostPolicy on: host policies are watched."""
 

@@ -1,7 +1,7 @@
 """What a monitor could see of a cluster, written down as a trace.
 
-A source that is blind shows nothing: what it would have shown is lost, and objects are listed anew
-when it can be read again.
+A source that is blind shows nothing. When it can be read again objects are listed anew; of the rest
+what was missed is lost, or comes late.
 """
 
 import json
@@ -26,6 +26,7 @@ class Tape:
         self.blind: set[str] = set()
         self._header = {"trace": 1, "cluster": cluster, "started": started}
         self._records: list[Record] = []
+        self._missed: dict[str, list[Record]] = {}
 
     def write(self, path: Path) -> None:
         """Write the trace, in the order of receipt."""
@@ -39,6 +40,11 @@ class Tape:
             self.blind.discard(name)
         else:
             self.blind.add(name)
+
+    def catch_up(self, source: str, *, at: float) -> None:
+        """Show what a source had to show while it was blind."""
+        for record in self._missed.pop(source, ()):
+            self._records.append(record | {"at": at + TOLD_SECONDS})
 
     def list(self, resource: str, items: Sequence[Object], *, at: float) -> None:
         known = [dict(item) for item in items]
@@ -71,5 +77,5 @@ class Tape:
         self._add(f"{feed}/relay", at, kind=FEEDS[feed], via="relay", data=dict(fields))
 
     def _add(self, source: str, at: float, **record: Any) -> None:
-        if source not in self.blind:
-            self._records.append({"at": at + TOLD_SECONDS, **record})
+        place = self._missed.setdefault(source, []) if source in self.blind else self._records
+        place.append({"at": at + TOLD_SECONDS, **record})

@@ -199,9 +199,16 @@ class VirtualCluster:
 
     @perform.register
     def _(self, step: steps.Recreate) -> None:
-        plan = self._remove(step.pod)
-        containers = (*plan.containers, *plan.late)
-        self._run(replace(plan, containers=containers, late=(), node=step.node or plan.node))
+        former = self._remove(step.pod)
+        plan = replace(
+            former.plan,
+            containers=(*former.plan.containers, *former.plan.late),
+            late=(),
+            node=step.node or former.plan.node,
+            labels=former.labels,
+            annotations=former.annotations,
+        )
+        self._run(plan)
 
     @perform.register
     def _(self, step: steps.Change) -> None:
@@ -315,6 +322,8 @@ class VirtualCluster:
     @perform.register
     def _(self, step: steps.See) -> None:
         self.see(step.source)
+        if step.missed:
+            self.tape.catch_up(step.source, at=self.now)
 
     # --- what they lead to ----------------------------------------------------------------------
 
@@ -322,6 +331,7 @@ class VirtualCluster:
         """Let a source be read from now on."""
         kind, _, resource = source.partition("/")
         reason = "listed" if kind == "kubernetes" else "connected"
+        self._seen.add(source)
         self.tape.source(source, "up", reason, at=self.now)
         if kind == "kubernetes":
             self.tape.list(resource, self._listed(resource), at=self.now)
@@ -455,7 +465,7 @@ class VirtualCluster:
                     daemon = self._stations[workload.plan.node].daemon
                     daemon.container_stopped(stopped, self.now)
 
-    def _remove(self, name: str) -> steps.Run:
+    def _remove(self, name: str) -> Workload:
         workload = self._workloads.pop(name)
         workload.deleted = self.now
         self._change("pods", "MODIFIED", workload.object())
@@ -463,7 +473,7 @@ class VirtualCluster:
         for life in workload.lives.values():
             life.ended = self.now
         self._change("pods", "DELETED", workload.object())
-        return workload.plan
+        return workload
 
     # --- daemons --------------------------------------------------------------------------------
 
@@ -491,9 +501,9 @@ class VirtualCluster:
         self._stations[node] = station
         self._publish_daemon_set()
         station.daemon.start(self.now)
-        if f"text/{node}" not in self._seen:
-            self._seen.add(f"text/{node}")
-            self.see(f"text/{node}")
+        text = f"text/{node}"
+        if text not in self._seen and text not in self.tape.blind:
+            self.see(text)
 
     def _withdraw(self, node: str) -> None:
         station = self._stations.pop(node)
