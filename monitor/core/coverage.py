@@ -17,6 +17,7 @@ from monitor.core.containers import exempt, unsupported
 from monitor.core.deadlines import Deadlines
 from monitor.core.effects import effect_of, host_effect_of
 from monitor.core.evidence import SHORT_ID, Incarnation, PolicyKey
+from monitor.core.findings import Findings
 from monitor.core.gaps import Ledger
 from monitor.core.hosts import SUBJECT, Hosts
 from monitor.core.joining import LIMIT_OF, Joining
@@ -46,6 +47,10 @@ from monitor.core.world import World
 EVERYTHING: Final = "*"
 UNDECIDED: Final = (facts.ContainerRegistered, facts.RulesUpdating)
 UNTELLING: Final = (facts.Irrelevant, facts.Unrecognised, facts.PodSeen, facts.EventsLost)
+FINDINGS: Final = "?findings"
+FINDINGS_EVERY: Final = 30.0
+"""Seconds between two looks for findings: they say nothing that cannot wait."""
+ROUNDS: Final = 2
 DECISIVE: Final = (facts.LifecycleReported, facts.EnforcerReported)
 
 
@@ -92,12 +97,15 @@ class Coverage:
         self._hosts = Hosts(
             world=self._world, views=views, deadlines=self._deadlines, limits=limits
         )
+        self._findings = Findings(cluster=settings.cluster, world=self._world)
+        self._rounds = 0
         self._reporter = Reporter(
             world=self._world,
             views=views,
             bench=self._bench,
             ledger=self._ledger,
             hosts=self._hosts,
+            findings=self._findings,
         )
         self._observed: defaultdict[type[Observation], int] = defaultdict(int)
         self._unrecognised: dict[str, int] = {}
@@ -110,6 +118,8 @@ class Coverage:
         self._now = max(self._now, now)
         self._world.marked_at = now
         self._observed[type(observation)] += 1
+        if self._rounds < ROUNDS:
+            self._look_later(now)
         if isinstance(observation, DaemonLine):
             self._line(observation, at=now)
         elif isinstance(observation, Changed):
@@ -133,12 +143,29 @@ class Coverage:
         self._now = max(self._now, now)
         self._world.marked_at = self._now
         for subject in self._deadlines.due(self._now):
-            self._mark(subject)
+            if subject == FINDINGS:
+                self._look_for_findings()
+            else:
+                self._mark(subject)
         return self._decide()
 
     def next_deadline(self) -> float | None:
         """When time alone may change a verdict; None for never."""
         return self._deadlines.next()
+
+    # --- findings -------------------------------------------------------------------------------
+
+    def _look_later(self, now: float) -> None:
+        """Look for findings in rounds: one for what came in, one for what time makes of it."""
+        if self._rounds == 0:
+            self._deadlines.put(FINDINGS, max(now, self._now) + FINDINGS_EVERY)
+        self._rounds = ROUNDS
+
+    def _look_for_findings(self) -> None:
+        self._announced.extend(self._findings.settle(now=self._now))
+        self._rounds -= 1
+        if self._rounds:
+            self._deadlines.put(FINDINGS, self._now + FINDINGS_EVERY)
 
     # --- sources --------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ Only facts are kept here, by what they are about, the latest of each. Which poli
 and which incarnation they concern is asked of them later, so it does not matter when they arrive.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ HOST_ALERTS: Final = {
     "MatchedNetworkPolicy": "KubeArmorNetworkPolicy",
 }
 KINDS_KEPT: Final = 64
+POSTURE: Final = "DefaultPosture"
 DENIED: Final = "Permission denied"
 
 
@@ -56,6 +58,12 @@ class Effects:
     def happened(self, name: str) -> bool:
         """Whether any effect of a policy of that name was reported."""
         return any(effect.happened and effect.policy == name for effect in self._latest)
+
+    def named(self) -> Iterator[tuple[Effect, float]]:
+        """What took effect by a policy's name, with the time of it on the node's clock."""
+        for effect, updated in self._latest.items():
+            if effect.happened and effect.policy and effect.policy != POSTURE:
+                yield effect, updated
 
     def is_unattributed(self, rules: Rules) -> bool:
         """Whether something was refused that the rules forbid, and no alert said by what (F42)."""

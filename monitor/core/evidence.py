@@ -57,6 +57,7 @@ class ContainerEvidence:
         "raced_until",
         "registered",
         "removed",
+        "shares_namespaces",
         "write_at",
         "zero_namespaces",
     )
@@ -65,6 +66,7 @@ class ContainerEvidence:
         self.registered = 0
         self.removed = 0
         self.zero_namespaces = False
+        self.shares_namespaces = ""
         self.first_write = 0
         self.latest_write = 0
         self.previous_write = 0
@@ -135,6 +137,7 @@ class Incarnation:
         self.refusals: list[tuple[int, float, str]] = []
         self.list_failures: list[int] = []
         self.lost_at = 0.0
+        self._holders: dict[tuple[int, int], str] = {}
         self.profiles: dict[tuple[str, str], dict[str, int]] = {}
         self.failed_profiles: dict[str, tuple[int, str]] = {}
         self.namespaces: dict[str, int] = {}
@@ -158,6 +161,7 @@ class Incarnation:
     def forget(self) -> None:
         """Let go of what it had applied: too long ago to matter."""
         self.containers = {}
+        self._holders = {}
         self.pods = {}
         self.latest_lines = {}
 
@@ -194,6 +198,12 @@ class Incarnation:
         came_with_map = 0 < learned < self.pod_line_before(pod, evidence.created)
         return evidence.created if came_with_map else evidence.latest_write
 
+    def is_raced(self, evidence: ContainerEvidence, pod: tuple[str, str]) -> bool:
+        """Whether two policies were handled at one moment, and the Pod not since (F24)."""
+        if not evidence.raced_from:
+            return False
+        return self.pod_line_before(pod, evidence.latest_write) <= evidence.raced_until
+
     def fold(self, line: DaemonLine, at: float) -> str | None:
         """Take one line that is later than all before; return the container it is about, if any."""
         self.lines += 1
@@ -214,7 +224,20 @@ class Incarnation:
         evidence = self._evidence(fact.container_id)
         evidence.registered = position
         evidence.zero_namespaces = fact.pid_namespace == 0 or fact.mount_namespace == 0
+        evidence.shares_namespaces = self._other_holder(fact)
         return fact.container_id
+
+    def _other_holder(self, fact: facts.ContainerRegistered) -> str:
+        """The container that was registered with these namespaces and not removed since (F30)."""
+        if not fact.pid_namespace or not fact.mount_namespace:
+            return ""
+        identity = fact.container_id[:SHORT_ID]
+        namespaces = (fact.pid_namespace, fact.mount_namespace)
+        holder = self._holders.get(namespaces, identity)
+        self._holders[namespaces] = identity
+        other = self.containers.get(holder)
+        alive = other is not None and other.registered > other.removed
+        return holder if alive and holder != identity else ""
 
     def _removed(self, fact: facts.ContainerRemoved, position: int, _at: float) -> str:
         self._evidence(fact.container_id).removed = position

@@ -363,7 +363,8 @@ class _Pair:
             return self._explained(case, predicted=predicted)
         if predicted and found in {"written", "resumed"}:
             sure = found == "written" and learned is not None and learned.certain
-            sure = sure and not incarnation.overheard
+            shared = evidence is not None and evidence.shares_namespaces != ""
+            sure = sure and not (incarnation.overheard or shared)
             return self._covered(
                 "applied" if sure else "inferred", incarnation, learned, predicted=predicted
             )

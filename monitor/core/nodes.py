@@ -420,5 +420,9 @@ class NodeState:
             return incarnation.release
         if incarnation.alert_release is not None:
             return incarnation.alert_release
+        return self.image_release(incarnation)
+
+    def image_release(self, incarnation: Incarnation) -> str | None:
+        """What the tag of the daemon's image says, if it is a version."""
         pod = self.daemon_pods.get(incarnation.pod_uid)
         return pod.image_release if pod else None

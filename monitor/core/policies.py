@@ -61,6 +61,7 @@ class PolicyState:
         self.deleted_at: float | None = None
         self.events: list[Event] = []
         self.generation = metadata.generation
+        self.spec: dict[str, Any] = {}
         self.changed: Interval = (
             self.created[0],
             at if listed and metadata.generation > 1 else min(self.created[1], at),
@@ -78,6 +79,7 @@ class PolicyState:
         self.events.append(Event(at=self.changed[1], generation=self.generation))
 
     def _compile(self, spec: dict[str, Any]) -> None:
+        self.spec = spec
         if self.kind == "KubeArmorPolicy":
             self.selector = namespaced(namespace=self.namespace, spec=spec)
             self.labels = labels_of(spec)

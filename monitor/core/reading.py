@@ -124,9 +124,7 @@ def _is_raced(
     evidence: ContainerEvidence,
 ) -> bool:
     """Whether the policy is one of two that were handled at the same moment, and nothing since."""
-    if not evidence.raced_from:
-        return False
-    if incarnation.pod_line_before(container.pod.key, evidence.latest_write) > evidence.raced_until:
+    if not incarnation.is_raced(evidence, container.pod.key):
         return False
     last = incarnation.policies[policy.key][-1].position
     return evidence.raced_from <= last <= evidence.raced_until

@@ -8,6 +8,7 @@ from monitor.core.bench import Bench
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import PolicyKey
 from monitor.core.exposure import exposure_of
+from monitor.core.findings import Findings, by_code
 from monitor.core.gaps import Ledger
 from monitor.core.hosts import Hosts, worst_of
 from monitor.core.judgement import NodeView
@@ -38,13 +39,21 @@ class Reporter:
     """Reads what the bench judges; changes nothing."""
 
     def __init__(
-        self, *, world: World, views: Views, bench: Bench, ledger: Ledger, hosts: Hosts
+        self,
+        *,
+        world: World,
+        views: Views,
+        bench: Bench,
+        ledger: Ledger,
+        hosts: Hosts,
+        findings: Findings,
     ) -> None:
         self._world = world
         self._views = views
         self._bench = bench
         self._ledger = ledger
         self._hosts = hosts
+        self._findings = findings
 
     def report(self, *, at: float, cluster: str) -> Report:
         """Everything as it is judged at `at`."""
@@ -66,7 +75,7 @@ class Reporter:
             nodes=tuple(self._node(view, of_hosts.get(view.node.name, ())) for view in views),
             gaps=self._ledger.gaps(),
             incidents=self._ledger.incidents(),
-            findings=(),
+            findings=self._findings.standing(now=at),
             sources=self.sources(),
         )
 
@@ -167,7 +176,7 @@ class Reporter:
             gaps_total=dict(self._ledger.total),
             gaps_withdrawn=self._ledger.withdrawn,
             incidents_open=self._ledger.incidents_open(),
-            findings_open={},
+            findings_open=by_code(self._findings.standing(now=now)),
             sources=states,
             source_outage_seconds=outages,
             source_last_event=last_events,

@@ -39,7 +39,7 @@ def stand(
         return None
     if evidence.raced_from or evidence.has_stopped or evidence.zero_namespaces:
         return None
-    if evidence.is_incomplete:
+    if evidence.is_incomplete or evidence.shares_namespaces:
         return None
     latest = _latest_line(
         keys,

@@ -84,6 +84,12 @@ def hexadecimal(*parts: object) -> str:
     return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
 
 
+def namespaces_of(identity: str) -> str:
+    """The kernel's namespaces of a container, as a daemon prints them."""
+    first = 0xF000_0000 + 2 * int(identity[:6], 16)
+    return f"pidns={first}/mntns={first + 1}"
+
+
 class PolicyOf:
     """A policy as it stands on the API server."""
 
@@ -702,14 +708,14 @@ class Story:
         """The runtime tells the daemon of the containers."""
         for identity in pod.ids(container):
             self.say(
-                f"Detected a container (added/{identity[:12]}/pidns=4026540012/mntns=4026540013)",
+                f"Detected a container (added/{identity[:12]}/{namespaces_of(identity)})",
                 node=pod.node,
             )
 
     def unregister(self, pod: PodOf, container: str | None = None) -> None:
         for identity in pod.ids(container):
             self.say(
-                f"Detected a container (removed/{identity[:12]}/pidns=4026540012/mntns=4026540013)",
+                f"Detected a container (removed/{identity[:12]}/{namespaces_of(identity)})",
                 node=pod.node,
             )
 
