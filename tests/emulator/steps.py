@@ -49,7 +49,8 @@ class Run:
     """Create a Pod on a node; its containers start, `late` ones when they are told to.
 
     `spec` is added to the Pod's; `init` containers and `sidecars` run on, `ephemeral` ones are
-    added to the running Pod. `shares_ids_with`: the runtime gives it the namespaces of that Pod.
+    added to the running Pod. `shares_ids_with`: the runtime gives it the namespaces that this Pod
+    had. `status_first`: the kubelet publishes the containers before the runtime announces them.
     """
 
     pod: str

@@ -424,11 +424,15 @@ class VirtualCluster:
         def begin() -> None:
             for name in names:
                 workload.lives.setdefault(name, Life(since=self.now))
-            self._announce(workload, names)
+            if not workload.plan.status_first:
+                self._announce(workload, names)
 
-        delays = (ANNOUNCED_SECONDS, PUBLISHED_SECONDS)
-        self._later(delays[0], begin)
-        self._later(delays[1], lambda: self._publish(workload))
+        begins, published = ANNOUNCED_SECONDS, PUBLISHED_SECONDS
+        self._later(begins, begin)
+        if workload.plan.status_first:
+            self._later(published, lambda: self._announce(workload, names))
+            published = begins
+        self._later(published, lambda: self._publish(workload))
 
     def _publish(self, workload: Workload) -> None:
         if self._workloads.get(workload.plan.pod) is workload:

@@ -43,6 +43,7 @@ def expected(scenario: Scenario, *, healed: bool) -> Painted:
     containers = {name: on(APPLIED) for name in bystanders()}
     tracked = scenario.base is not BASE
     system = Answer("unpoliced", {}) if tracked else on("exempt untracked-namespace")
+    narrow = [("namespace-left-out", "KubeArmorClusterPolicy base")] if tracked else []
     daemons = dict.fromkeys((f"{SYSTEM}/{node}" for node in picture.daemons), system)
     state = "closed" if healed or scenario.over else "open"
     troubles = (*scenario.troubles, *(scenario.prices if healed else ()))
@@ -58,7 +59,7 @@ def expected(scenario: Scenario, *, healed: bool) -> Painted:
         "incidents": sorted(
             _told(trouble, state=state, release=scenario.release) for trouble in troubles
         ),
-        "findings": sorted(picture.findings),
+        "findings": sorted([*picture.findings, *narrow]),
         "blind": list(picture.blind),
     }
 

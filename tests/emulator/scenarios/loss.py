@@ -2,7 +2,6 @@
 
 from tests.emulator.scenarios.scenario import (
     APPLIED,
-    INFERRED,
     QUIET_NODES,
     STAGE,
     Picture,
@@ -12,7 +11,6 @@ from tests.emulator.scenarios.scenario import (
     namespaced_policy,
     on,
     policy_in,
-    restart_of,
 )
 from tests.emulator.steps import (
     Act,
@@ -25,6 +23,7 @@ from tests.emulator.steps import (
     Namespace,
     Replace,
     Run,
+    Touch,
     Wait,
     Withdraw,
 )
@@ -34,7 +33,7 @@ VICTIM = "team/victim/main"
 RUN = Run("team/victim")
 LATE = "late/victim/main"
 NO_CURL = namespaced_policy("no-curl")
-_STRICT = policy_in("strict", "team", paths=("/usr/bin/nc",))
+_NO_NC = namespaced_policy("no-nc", paths=("/usr/bin/nc",))
 ELSEWHERE = policy_in("base", "shop")
 _TWIN = policy_in("twin", "elsewhere")
 _NAMESAKE = namespaced_policy("twin")
@@ -110,26 +109,32 @@ LOSS = (
     ),
     Scenario(
         "contradicted",
-        before=(RUN, Fail(STAGE, Failures(overwritten_policies=frozenset({"strict"}))), Wait(20)),
-        wrong=(
-            Apply(_STRICT),
+        before=(
+            RUN,
+            Fail(STAGE, Failures(overwritten_policies=frozenset({"team/no-nc"}))),
+            Wait(20),
+            Apply(_NO_NC),
+            Wait(2),
             Apply(NO_CURL),
             Wait(20),
-            Act("team/victim", "/usr/bin/nc"),
         ),
+        wrong=(Act("team/victim", "/usr/bin/nc"),),
         shows=Picture(
             {
                 VICTIM: mixed(
-                    **{"strict": "gap contradicted", "base": APPLIED, "team/no-curl": INFERRED}
+                    **{
+                        "team/no-nc": "lost contradicted",
+                        "base": APPLIED,
+                        "team/no-curl": APPLIED,
+                    }
                 )
             }
         ),
-        troubles=(Trouble("contradicted", "KubeArmorClusterPolicy/strict", (VICTIM,)),),
-        heals=(Fail(STAGE), Replace(STAGE)),
-        prices=restart_of(VICTIM),
-        then=Picture(
-            {VICTIM: mixed(**{"base": APPLIED, "strict": APPLIED, "team/no-curl": APPLIED})}
+        troubles=(
+            Trouble("contradicted", "KubeArmorPolicy/team/no-nc", (VICTIM,), verdict="lost"),
         ),
-        remedy="restart the node's daemon",
+        heals=(Fail(STAGE), Touch(_NO_NC)),
+        then=Picture({VICTIM: on(APPLIED, "base", "team/no-nc", "team/no-curl")}),
+        remedy="Touch the policy",
     ),
 )

@@ -122,6 +122,11 @@ def restart_of(*containers: str) -> tuple[Trouble, ...]:
     return (Trouble("daemon-replaced", f"node/{STAGE}", containers, verdict="lost"),)
 
 
+def left_out(policy: str) -> tuple[str, str]:
+    """The finding that each cluster policy which lists its namespaces is worth."""
+    return ("namespace-left-out", f"KubeArmorClusterPolicy {policy}")
+
+
 def on(answer: str, *policies: str) -> Answer:
     """One answer for the policies named, and for the container."""
     verdict = "covered" if answer.startswith("covered") else answer

@@ -10,6 +10,7 @@ from tests.emulator.scenarios.scenario import (
     Picture,
     Scenario,
     Trouble,
+    left_out,
     mixed,
     namespaced_policy,
     on,
@@ -53,6 +54,12 @@ _NEWER = Scenario(
 _TWIN = policy_in("twin", "team", paths=("/usr/bin/nc",))
 _NAMESAKE = namespaced_policy("twin")
 
+_COLLISION = (
+    ("name-collision", "KubeArmorClusterPolicy twin"),
+    ("name-collision", "KubeArmorPolicy team/twin"),
+    left_out("twin"),
+)
+
 _HOST_POLICY: Object = {
     "kind": "KubeArmorHostPolicy",
     "metadata": {"name": "no-nc"},
@@ -87,28 +94,38 @@ SELECTION = (
         before=(Apply(_NAMESAKE), Wait(3), Apply(_TWIN), Wait(3)),
         wrong=(RUN,),
         shows=Picture(
-            {VICTIM: mixed(**{"twin": "gap name-collision", "base": APPLIED, "team/twin": APPLIED})}
+            {
+                VICTIM: mixed(
+                    **{"twin": "gap name-collision", "base": APPLIED, "team/twin": APPLIED}
+                )
+            },
+            findings=_COLLISION,
         ),
         troubles=(Trouble("name-collision", "KubeArmorClusterPolicy/twin", (VICTIM,)),),
         heals=(
             Apply(namespaced_policy("curl")),
+            Wait(3),
             Apply(policy_in("nc", "team", paths=("/usr/bin/nc",))),
             Wait(20),
             Delete(_TWIN),
+            Wait(3),
             Delete(_NAMESAKE),
         ),
-        then=Picture({VICTIM: on(APPLIED, "base", "team/curl", "nc")}),
+        then=Picture({VICTIM: on(APPLIED, "base", "team/curl", "nc")}, findings=(left_out("nc"),)),
         remedy="under names that nothing else bears",
     ),
     Scenario(
         "policy-rejected",
         before=(RUN, Fail(STAGE, Failures(rejected_policies=frozenset({"strict"}))), Wait(20)),
         wrong=(Apply(policy_in("strict", "team", paths=("/usr/bin/nc",))),),
-        shows=Picture({VICTIM: mixed(strict="gap policy-rejected", base=APPLIED)}),
+        shows=Picture(
+            {VICTIM: mixed(strict="gap policy-rejected", base=APPLIED)},
+            findings=(left_out("strict"),),
+        ),
         troubles=(Trouble("policy-rejected", "KubeArmorClusterPolicy/strict", (VICTIM,)),),
         heals=(Fail(STAGE), Replace(STAGE)),
         prices=restart_of(VICTIM),
-        then=Picture({VICTIM: on(APPLIED, "base", "strict")}),
+        then=Picture({VICTIM: on(APPLIED, "base", "strict")}, findings=(left_out("strict"),)),
         remedy="delete pod -l kubearmor-app=kubearmor",
     ),
     Scenario(
