@@ -16,7 +16,7 @@ DIR ?=
 FILE ?=
 DEMO ?=
 
-.PHONY: install demo test test-fast check traces vectors bench stubs check-stubs lock check-locks servers
+.PHONY: install demo test test-fast check traces vectors mutants bench stubs check-stubs lock check-locks servers
 
 install: $(INSTALLED)
 
@@ -58,6 +58,10 @@ traces: install
 # FILE=... holds the model of a daemon against those answers of KubeArmor, not the bundled ones.
 vectors: install
 	$(BIN)/python -m tests.vectors $(FILE)
+
+# Breaks each decision of the core once; exit code 1 if the tests notice fewer than 95 %.
+mutants: install
+	$(BIN)/python -m tests.mutation
 
 bench: install
 	$(BIN)/python -m tests.bench

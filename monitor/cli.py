@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": "say all that is known of one Pod's containers, and what to do",
     "wait": "wait until every container of a workload is protected: a gate for pipelines",
     "doctor": "say what is wrong, or could go wrong, with KubeArmor on a cluster",
+    "simulate": "say who would gain, lose and collide if policies were applied",
     "lint": "say which policies do not do what their manifests say, with a rewrite",
     "demo": "play a bundled recording through the whole pipeline, with the board",
     "replay": "judge a recorded trace",

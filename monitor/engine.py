@@ -14,7 +14,6 @@ to T is. A late wake-up of the loop therefore changes when a decision is made, n
 """
 
 import asyncio
-import contextlib
 import logging
 import math
 from collections import Counter
@@ -24,6 +23,7 @@ from typing import Protocol, TypeAlias
 from msgspec import structs
 
 from monitor.clock import Clock
+from monitor.core.explanation import ContainerExplanation
 from monitor.core.model import (
     Announcement,
     Observation,
@@ -32,6 +32,7 @@ from monitor.core.model import (
     SourceUp,
     Statistics,
 )
+from monitor.retry import cancelled
 from monitor.wire.events import Record
 
 Translation: TypeAlias = Callable[[Announcement], Sequence[Record]]
@@ -53,6 +54,10 @@ class Core(Protocol):
     def statistics(self, now: float) -> Statistics: ...
 
     def report(self, at: float) -> Report: ...
+
+    def explain(
+        self, namespace: str, pod: str, container: str | None = None, *, at: float
+    ) -> Sequence[ContainerExplanation]: ...
 
 
 class Outbox(Protocol):
@@ -215,6 +220,12 @@ class Engine:
     def report(self) -> Report:
         return self._core.report(self._advance())
 
+    def explain(
+        self, namespace: str, pod: str, container: str | None = None
+    ) -> Sequence[ContainerExplanation]:
+        """Return all that led to the verdicts of a Pod's running containers, or of that one."""
+        return self._core.explain(namespace, pod, container, at=self._advance())
+
     def statistics(self) -> Statistics:
         """Return the core's numbers, with the input that was rejected before it."""
         statistics = self._core.statistics(self._advance())
@@ -247,8 +258,4 @@ async def _first(waits: Sequence[Coroutine[object, object, object]]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await cancelled(*tasks)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from monitor.core.explanation import ContainerExplanation
 from monitor.core.model import Report, Statistics
 from monitor.metrics import Metrics, OutboxStatistics
 from monitor.wire.report import plain, rfc3339
@@ -18,6 +19,8 @@ class Reported(Protocol):
     """What is asked: the engine."""
 
     def report(self) -> Report: ...
+
+    def explain(self, namespace: str, pod: str) -> Sequence[ContainerExplanation]: ...
 
     def statistics(self) -> Statistics: ...
 
@@ -75,13 +78,11 @@ class EngineView:
     def present(self, row: Any) -> Mapping[str, Any]:
         return plain(row)
 
-    def explain(self, namespace: str, pod: str) -> Sequence[Mapping[str, Any]] | None:
-        found = [
-            plain(container)
-            for container in self._current().containers
-            if (container.namespace, container.pod) == (namespace, pod)
-        ]
-        return found or None
+    def explain(self, namespace: str, pod: str) -> Mapping[str, Any] | None:
+        found = self._engine.explain(namespace, pod)
+        if not found:
+            return None
+        return {"at": rfc3339(found[0].at), "containers": [plain(one) for one in found]}
 
     async def metrics(self, *, openmetrics: bool) -> bytes:
         self._metrics.copy(self._engine.statistics(), self._outbox.statistics())

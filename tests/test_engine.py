@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from monitor.core.explanation import ContainerExplanation
 from monitor.core.model import (
     Announcement,
     ContainerGone,
@@ -88,6 +89,12 @@ class ScriptedCore:
             findings=(),
             sources=(),
         )
+
+    def explain(
+        self, namespace: str, pod: str, container: str | None = None, *, at: float
+    ) -> Sequence[ContainerExplanation]:
+        self.decisions.append((f"explain {namespace}/{pod}/{container}", at))
+        return ()
 
 
 class ListedOutbox:
@@ -201,6 +208,22 @@ async def test_what_is_announced_is_in_the_outbox_and_told_when_deliver_returns(
     engine.deliver([SourceUp("a"), SourceDown("b"), SourceUp("c")])
     assert ids(outbox) == ["up a at 1000", "up c at 1000"]
     assert heard.records == [("up a", START), ("up c", START)]
+
+
+@pytest.mark.parametrize("turns", range(9, 20))
+async def test_a_cancellation_ends_it_at_whatever_turn_it_comes(
+    engine: Engine, clock: ManualClock, turns: int
+) -> None:
+    engine.deliver([SourceDown("a")])
+    task = asyncio.create_task(engine.run())
+    passing = asyncio.create_task(clock.advance(10))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    ended, _ = await asyncio.wait({task}, timeout=1)
+    assert ended == {task}
+    assert task.cancelled()
+    await passing
 
 
 async def test_a_deadline_fires_at_its_own_instant(
@@ -336,3 +359,11 @@ async def test_a_report_is_of_now(engine: Engine, clock: ManualClock) -> None:
     await clock.advance(5)
     assert engine.report().at == START + 5
     assert engine.statistics() == EMPTY_STATISTICS
+
+
+async def test_an_explanation_is_of_now(
+    engine: Engine, clock: ManualClock, core: ScriptedCore
+) -> None:
+    await clock.advance(5)
+    engine.explain("shop", "cart", "app")
+    assert core.decisions == [("explain shop/cart/app", START + 5)]

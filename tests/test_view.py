@@ -1,9 +1,10 @@
 """What a running monitor answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
+from monitor.core.explanation import ContainerExplanation
 from monitor.core.model import ContainerCoverage, Report, SourceState, Statistics, Verdict
 from monitor.metrics import Metrics, OutboxStatistics
 from monitor.view import EngineView
@@ -24,6 +25,11 @@ def container(name: str, verdict: Verdict, *, namespace: str = "a") -> Container
         policies=(),
         exposure_seconds=(0, 0),
     )
+
+
+def explained(coverage: ContainerCoverage, *, at: float) -> ContainerExplanation:
+    said = {name: getattr(coverage, name) for name in coverage.__struct_fields__}
+    return ContainerExplanation(**said | {"at": at, "others": (), "gaps": (), "incidents": ()})
 
 
 class Asked:
@@ -48,6 +54,13 @@ class Asked:
             findings=(),
             sources=(SourceState(name="text/n", state="up", reason="", since=1),),
         )
+
+    def explain(self, namespace: str, pod: str) -> Sequence[ContainerExplanation]:
+        return [
+            explained(one, at=100 + self.now)
+            for one in self.containers
+            if (one.namespace, one.pod) == (namespace, pod)
+        ]
 
     def statistics(self) -> Statistics:
         return EMPTY_STATISTICS
@@ -85,7 +98,8 @@ def test_a_pod_is_explained_by_its_containers() -> None:
     asked = Asked(container("x", "covered"), container("x", "gap", namespace="b"))
     found = view(asked).explain("b", "x-pod")
     assert found is not None
-    assert [one["verdict"] for one in found] == ["gap"]
+    assert found["at"] == "1970-01-01T00:01:40.000000Z"
+    assert [(one["verdict"], one["others"]) for one in found["containers"]] == [("gap", [])]
     assert view(asked).explain("b", "other") is None
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import structs
 
@@ -20,6 +20,8 @@ from monitor.live import LiveSources, api_server
 from monitor.retry import cancelled
 from monitor.sources.api_server import ApiServer
 from monitor.wire.events import Record
+
+Answer = TypeVar("Answer")
 
 QUIET_SECONDS = 2.0
 LOOK_SECONDS = 0.25
@@ -151,17 +153,35 @@ async def looking(
 
 
 async def look_once(
-    configuration: config.Configuration, *, within: float, quiet_after: float = QUIET_SECONDS
+    configuration: config.Configuration,
+    *,
+    within: float,
+    quiet_after: float = QUIET_SECONDS,
+    observers: Sequence[Callable[[Observation], None]] = (),
 ) -> Report:
+    """Report on a cluster. As `ask_once`."""
+    return await ask_once(
+        configuration, Engine.report, within=within, quiet_after=quiet_after, observers=observers
+    )
+
+
+async def ask_once(
+    configuration: config.Configuration,
+    question: Callable[[Engine], Answer],
+    *,
+    within: float,
+    quiet_after: float = QUIET_SECONDS,
+    observers: Sequence[Callable[[Observation], None]] = (),
+) -> Answer:
     """Read a cluster until nothing new comes and nothing is pending, or for `within` seconds.
 
-    Nothing new comes when nothing has come for `quiet_after` seconds. Raises SourceError for a
-    cluster that cannot be read.
+    Nothing new comes when nothing has come for `quiet_after` seconds. `observers` are shown all
+    that is observed. Raises SourceError for a cluster that cannot be read.
     """
-    async with looking(configuration, quiet_after=quiet_after) as look:
+    async with looking(configuration, observers=observers, quiet_after=quiet_after) as look:
         await look.until(_settled(look.engine, look.activity), within=within)
         look.require(within=within)
-        return look.engine.report()
+        return question(look.engine)
 
 
 async def _settled(engine: Engine, activity: Activity) -> None:

@@ -1,18 +1,19 @@
-"""Everything that is known of one Pod's containers."""
+"""Why a Pod's containers are judged as they are: what was asked in turn, and what decided."""
 
 import asyncio
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
 from monitor.commands.running import read
-from monitor.commands.text import explain
+from monitor.commands.telling import tell
 from monitor.commands.timeline import open_timeline
-from monitor.wire import report as wire_report
+from monitor.wire.report import plain
 
 EXAMPLES = """\
 examples:
@@ -20,10 +21,12 @@ examples:
   kubearmor-monitor explain shop/checkout-0/app --trace trace.jsonl.zst --until 1795469290.03
   kubearmor-monitor explain shop/checkout-0 --context staging
 
-Asks a running monitor (--url), a trace, or, without either, the cluster of the kubeconfig. Exit
-code 1: a container is not protected (gap or lost), or there is no such container.
+Asks a running monitor (--url), a trace, or, without either, the cluster of the kubeconfig. Of each
+policy it tells the three meanings of its selector, what the node's daemon did with it, and the
+questions of the judgement up to the one that decided: "yes" and "no" were read, "unread" could not
+be. A time is the latest that is possible; --output json has the earliest too. Exit code 1: a
+container is not protected (gap or lost), or there is no such container.
 """
-PAGE = 500
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -46,48 +49,39 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def run(options: Namespace) -> int:
-    report = _report(options)
-    namespace, pod, *container = options.pod
-    found = [
-        one
-        for one in report["containers"]
-        if (one["namespace"], one["pod"]) == (namespace, pod)
-        and container in ([], [one["container"]])
-    ]
+    found = _explained(options)
     if options.output == "json":
         sys.stdout.write(orjson.dumps(found).decode() + "\n")
     elif found:
-        sys.stdout.write(explain(report, found))
+        sys.stdout.write(tell(found))
     else:
         sys.stdout.write(f"no running container of {'/'.join(options.pod)} is known\n")
     return int(not found or any(one["verdict"] in ("gap", "lost") for one in found))
 
 
-def _report(options: Namespace) -> Mapping[str, Any]:
+def _explained(options: Namespace) -> Sequence[Mapping[str, Any]]:
+    """Return the containers, explained, as the API gives them."""
     if options.url:
-        return _of_monitor(options.url, options.pod)
+        return _of_monitor(options.url, *options.pod)
     if options.trace:
         _, timeline = open_timeline(options.trace)
         for _ in timeline.play(options.until):
             pass
-        report = timeline.report()
-    else:
-        # Reading a cluster needs the clients of one; a trace does not.
-        from monitor.commands import cluster
+        return [plain(one) for one in timeline.explain(*options.pod)]
+    # Reading a cluster needs the clients of one; a trace does not.
+    from monitor.commands import cluster
 
-        configuration = cluster.configuration(options)
-        report = asyncio.run(cluster.look_once(configuration, within=options.timeout))
-    document: Mapping[str, Any] = orjson.loads(wire_report.encode(report))
-    return document
+    look = cluster.ask_once(
+        cluster.configuration(options),
+        lambda engine: engine.explain(*options.pod),
+        within=options.timeout,
+    )
+    return [plain(one) for one in asyncio.run(look)]
 
 
-def _of_monitor(url: str, names: tuple[str, ...]) -> Mapping[str, Any]:
-    """Return the parts of a running monitor's report that concern the Pod."""
-    explanation = read(url, f"explain/{names[0]}/{names[1]}") or {"containers": []}
-    gaps = read(url, f"gaps?namespace={names[0]}&limit={PAGE}") or {"items": []}
-    incidents = read(url, f"incidents?limit={PAGE}") or {"items": []}
-    return {
-        "containers": explanation["containers"],
-        "gaps": gaps["items"],
-        "incidents": incidents["items"],
-    }
+def _of_monitor(
+    url: str, namespace: str, pod: str, container: str | None = None
+) -> Sequence[Mapping[str, Any]]:
+    answer = read(url, f"explain/{quote(namespace, safe='')}/{quote(pod, safe='')}")
+    containers = answer["containers"] if answer else []
+    return [one for one in containers if container in {None, one["container"]}]

@@ -4,41 +4,30 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
-from typing import TypeVar, cast
 
 from monitor import config
 from monitor.clock import SystemClock
-from monitor.core.kubernetes import (
-    POLICY_KINDS,
-    ConfigMap,
-    Namespace,
-    Node,
-    Object,
-    Pod,
-    Policy,
-    Resource,
-)
+from monitor.core.kubernetes import POLICY_KINDS, ConfigMap, Namespace, Node, Pod, Resource
 from monitor.core.lint.cluster import Cluster, PodShape
 from monitor.core.lint.remarks import Manifest
-from monitor.core.model import Listed, Observation, SourceDown
+from monitor.core.model import Observation, SourceDown
 from monitor.core.nodes import DAEMON_LABEL, DaemonPod
+from monitor.core.objects import Objects
 from monitor.core.selector import UNSEEN_LABELS
 from monitor.errors import SourceError
 from monitor.live import REQUIRED, api_server, collections
 from monitor.retry import cancelled
 from monitor.sources.kubernetes import KubernetesSource
 
-T = TypeVar("T", bound=Object)
-
 
 class Inventory:
-    """An intake that keeps the first list of each resource.
+    """An intake that is complete with the first list of each resource.
 
     What is not required counts as read when reading it has failed: then it is not known.
     """
 
     def __init__(self, awaited: Iterable[Resource]) -> None:
-        self.lists: dict[Resource, tuple[Object, ...]] = {}
+        self.objects = Objects()
         self.reasons: dict[str, str] = {}
         self.complete = asyncio.Event()
         self._awaited = frozenset(awaited)
@@ -46,11 +35,10 @@ class Inventory:
 
     def deliver(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
-            if isinstance(observation, Listed):
-                self.lists.setdefault(observation.resource, observation.items)
-            elif isinstance(observation, SourceDown):
+            self.objects.observe(observation)
+            if isinstance(observation, SourceDown):
                 self.reasons[observation.name.partition("/")[2]] = observation.reason
-        if not self._missing() and self._awaited <= {*self.lists, *self.reasons}:
+        if not self._missing() and self._awaited <= {*self.objects.resources, *self.reasons}:
             self.complete.set()
 
     async def room(self) -> None:
@@ -60,7 +48,7 @@ class Inventory:
         self.reasons.setdefault(kind.partition("/")[2], f"{reason}: {detail}")
 
     def _missing(self) -> list[str]:
-        return sorted(self._awaited & self._required - {*self.lists})
+        return sorted(self._awaited & self._required - self.objects.resources)
 
     @property
     def missing(self) -> str:
@@ -69,11 +57,8 @@ class Inventory:
             f"{name}: {self.reasons.get(name, 'no answer')}" for name in self._missing()
         )
 
-    def of(self, resource: Resource, kind: type[T]) -> tuple[T, ...]:
-        return tuple(one for one in self.lists.get(resource, ()) if isinstance(one, kind))
 
-
-async def read_inventory(configuration: config.Configuration, *, seconds: float) -> Inventory:
+async def read_inventory(configuration: config.Configuration, *, seconds: float) -> Objects:
     """List a cluster's objects once; raise SourceError if that takes longer or is refused."""
     clock = SystemClock()
     wanted = collections(configuration)
@@ -91,7 +76,7 @@ async def read_inventory(configuration: config.Configuration, *, seconds: float)
     if inventory.missing:
         reasons = inventory.missing
         raise SourceError(f"the cluster could not be read within {seconds:g} s: {reasons}")
-    return inventory
+    return inventory.objects
 
 
 async def _completed(
@@ -107,7 +92,7 @@ async def _completed(
         await cancelled(complete)
 
 
-def policies_of(inventory: Inventory) -> tuple[Manifest, ...]:
+def policies_of(objects: Objects) -> tuple[Manifest, ...]:
     """The policies of all kinds."""
     return tuple(
         Manifest(
@@ -116,28 +101,27 @@ def policies_of(inventory: Inventory) -> tuple[Manifest, ...]:
             name=one.metadata.name,
             spec=one.spec or {},
         )
-        for resource, kind in POLICY_KINDS.items()
-        for one in inventory.of(cast("Resource", resource), Policy)
+        for kind, one in objects.policies
     )
 
 
-def cluster_of(inventory: Inventory, *, daemons_in: str) -> Cluster:
+def cluster_of(objects: Objects, *, daemons_in: str) -> Cluster:
     """What policies are read beside; `daemons_in` is the namespace of KubeArmor."""
     pods: dict[str, dict[tuple[object, ...], PodShape]] = defaultdict(dict)
-    for pod in inventory.of("pods", Pod):
+    for pod in objects.of("pods", Pod):
         shape = _shape(pod)
         key = (*sorted(shape.labels.items()), shape.containers)
         pods[pod.metadata.namespace][key] = shape
-    settings = inventory.of("configmaps", ConfigMap)
+    settings = objects.of("configmaps", ConfigMap)
     return Cluster(
         namespaces={
             one.metadata.name: one.metadata.annotations or {}
-            for one in inventory.of("namespaces", Namespace)
+            for one in objects.of("namespaces", Namespace)
         },
         pods={name: tuple(shapes.values()) for name, shapes in pods.items()},
-        nodes={one.metadata.name: one.metadata.labels or {} for one in inventory.of("nodes", Node)},
+        nodes={one.metadata.name: one.metadata.labels or {} for one in objects.of("nodes", Node)},
         settings=(settings[0].data or {}) if settings else None,
-        releases=frozenset(_releases(inventory.of("pods", Pod), daemons_in)),
+        releases=frozenset(_releases(objects.of("pods", Pod), daemons_in)),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 from msgspec import structs
 
-from monitor.commands.manifests import Document, Reading, read_manifests
+from monitor.commands.manifests import Document, Reading, read_manifests, skipped
 from monitor.commands.remarks import Json, Located, as_json, render
 from monitor.commands.sarif import sarif
 from monitor.core.lint import remarks_among, remarks_in, remarks_on
@@ -147,10 +147,4 @@ def _write(output: str, found: list[Located], reading: Reading, *, policies: int
             else as_json(found, policies=policies, skipped=reading.skipped)
         )
         sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
-    if reading.skipped:
-        are = (
-            "document is no KubeArmor policy and was"
-            if reading.skipped == 1
-            else ("documents are no KubeArmor policies and were")
-        )
-        sys.stderr.write(f"{reading.skipped} {are} skipped\n")
+    sys.stderr.write(skipped(reading))

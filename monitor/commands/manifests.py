@@ -60,6 +60,19 @@ def read_manifests(names: Sequence[str], *, namespace: str) -> Reading:
     return reading
 
 
+def skipped(reading: Reading) -> str:
+    """Say how many documents were passed over; nothing if none was."""
+    if not reading.skipped:
+        return ""
+    one = reading.skipped == 1
+    are = (
+        "document is no KubeArmor policy and was"
+        if one
+        else ("documents are no KubeArmor policies and were")
+    )
+    return f"{reading.skipped} {are} skipped\n"
+
+
 def _files(name: str, reading: Reading) -> Iterator[str]:
     path = Path(name)
     if name == STANDARD_INPUT or not path.is_dir():

@@ -1,14 +1,15 @@
-"""The JSON Schema of what is published: the events and the report."""
+"""The JSON Schema of what is published: the events, the report, and explanations."""
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 import orjson
 from msgspec import Struct
 
+from monitor.core.explanation import ContainerExplanation
 from monitor.core.model import (
     ContainerTiming,
     CoverageState,
@@ -28,9 +29,11 @@ examples:
   kubearmor-monitor schema
   kubearmor-monitor schema events > events.schema.json
   kubearmor-monitor schema report > report.schema.json
+  kubearmor-monitor schema explanation > explanation.schema.json
 
 `events` describes the structured CloudEvents of JSON lines and replay --events; in Kafka the same
-attributes are headers and `data` is the body. Within v1 members are only added.
+attributes are headers and `data` is the body. `explanation` describes what explain --output json
+prints, and the containers of the API's answer. Within v1 members are only added.
 """
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DEFINITIONS = "#/$defs/{name}"
@@ -51,15 +54,14 @@ TEXT = {"type": "string"}
 
 
 def configure(parser: ArgumentParser) -> None:
-    parser.add_argument("part", nargs="?", choices=("events", "report"), help="without: both")
+    parser.add_argument("part", nargs="?", choices=tuple(PARTS), help="without: all")
 
 
 def run(options: Namespace) -> int:
-    parts = {"events": events, "report": report}
     if options.part:
-        document: Any = parts[options.part]()
+        document: Any = PARTS[options.part]()
     else:
-        document = {name: make() for name, make in parts.items()}
+        document = {name: make() for name, make in PARTS.items()}
     sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
     return 0
 
@@ -68,6 +70,13 @@ def report() -> dict[str, Any]:
     """Return the schema of a report."""
     (reference,), definitions = _definitions(Report)
     return {"$schema": DIALECT, "title": "report", **reference, "$defs": definitions}
+
+
+def explanation() -> dict[str, Any]:
+    """Return the schema of the explained containers of a Pod."""
+    (reference,), definitions = _definitions(ContainerExplanation)
+    described = {"type": "array", "items": reference}
+    return {"$schema": DIALECT, "title": "explanation", **described, "$defs": definitions}
 
 
 def events() -> dict[str, Any]:
@@ -112,3 +121,10 @@ def _spelled_out(member: Any) -> Any:
     if member.get("type") == "number":
         return INSTANT
     return {name: _spelled_out(part) for name, part in member.items()}
+
+
+PARTS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "events": events,
+    "report": report,
+    "explanation": explanation,
+}

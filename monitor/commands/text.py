@@ -35,17 +35,12 @@ def render(report: Document, *, everything: bool = False) -> str:
     blocks = [_counts(report)]
     rows = [*_rows(containers), *_host_rows(report.get("nodes", ()), everything=everything)]
     if rows:
-        blocks.append(_table(("VERDICT", "CONTAINER", "NODE", "POLICY", "WHY"), rows))
+        blocks.append(table(("VERDICT", "CONTAINER", "NODE", "POLICY", "WHY"), rows))
     blocks.extend(_incident(one) for one in report["incidents"] if one["state"] == "open")
     blocks.extend(_finding(one) for one in report["findings"])
     if blind := [one["name"] for one in report["sources"] if one["state"] == "down"]:
         blocks.append(f"Sources that cannot be read: {', '.join(blind)}")
     return "\n\n".join(blocks) + "\n"
-
-
-def explain(report: Document, containers: Sequence[Document]) -> str:
-    """Return all that is known of some containers of a report."""
-    return "\n\n".join("\n".join(_explanation(report, one)) for one in containers) + "\n"
 
 
 def _counts(report: Document) -> str:
@@ -61,9 +56,9 @@ def _rows(containers: Iterable[Document]) -> Iterator[tuple[str, ...]]:
         worst = [pair for pair in container["policies"] if pair["verdict"] == container["verdict"]]
         yield (
             container["verdict"],
-            _name(container),
+            name_of(container),
             container["node"],
-            ", ".join(_policy(pair) for pair in worst) or "-",
+            ", ".join(policy_of(pair) for pair in worst) or "-",
             container["cause"] or ", ".join(sorted({pair["grade"] or "" for pair in worst})) or "-",
         )
 
@@ -77,10 +72,17 @@ def _host_rows(nodes: Iterable[Document], *, everything: bool) -> Iterator[tuple
             continue
         pairs = [pair for pair in node["policies"] if pair["verdict"] == worst]
         reasons = {pair["cause"] or pair["grade"] or "" for pair in pairs}
-        yield worst, HOST, node["node"], ", ".join(map(_policy, pairs)), ", ".join(sorted(reasons))
+        yield (
+            worst,
+            HOST,
+            node["node"],
+            ", ".join(map(policy_of, pairs)),
+            ", ".join(sorted(reasons)),
+        )
 
 
-def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return aligned columns."""
     cells = [tuple(heading), *(tuple(printable(cell) for cell in row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
@@ -91,7 +93,7 @@ def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _incident(incident: Document) -> str:
     cause = CAUSES.get(incident["cause"])
-    size = f"{incident['containers']} containers, since {_since(incident)}"
+    size = f"{incident['containers']} containers, since {since(incident)}"
     kind = "INCIDENT" if incident["severity"] == "page" else "TO BE KNOWN"
     lines = [
         f"{kind} {incident['cause']} ({incident['scope']}): {size}",
@@ -107,52 +109,19 @@ def _finding(finding: Document) -> str:
     return "\n".join(map(printable, lines))
 
 
-def _explanation(report: Document, container: Document) -> Iterator[str]:
-    cause = f", {container['cause']}" if container["cause"] else ""
-    yield printable(f"{_name(container)} on {container['node']}: {container['verdict']}{cause}")
-    yield printable(f"  container {container['containerId']}")
-    least, most = container["exposureSeconds"]
-    yield f"  exposed for {least:.1f} to {most:.1f} s"
-    for pair in container["policies"]:
-        yield printable(f"  {pair['kind']} {_policy(pair)}: {_pair(pair)}")
-    if known := CAUSES.get(container["cause"]):
-        yield f"  what happened: {known.what}"
-        yield f"  what to do: {_remedy(report, container) or known.remedy}"
-        yield f"  more: {known.runbook}"
-
-
-def _pair(pair: Document) -> str:
-    parts = [pair["verdict"], pair["grade"], pair["cause"]]
-    if pair["since"]:
-        parts.append(f"since {_since(pair)}")
-    if pair["delaySeconds"]:
-        least, most = pair["delaySeconds"]
-        parts.append(f"in force after {least:.2f} to {most:.2f} s")
-    if not pair["expected"]:
-        parts.append("not expected")
-    if pair["expected"] and pair["predicted"] is False:
-        parts.append("this release does not apply it")
-    return ", ".join(part for part in parts if part)
-
-
-def _remedy(report: Document, container: Document) -> str | None:
-    incidents = {one["id"]: one["remedy"] for one in report["incidents"]}
-    for gap in report["gaps"]:
-        if gap["containerId"] == container["containerId"] and gap["state"] == "open":
-            return incidents.get(gap["incident"])
-    return None
-
-
-def _since(subject: Document) -> str:
+def since(subject: Document) -> str:
+    """Return since when, in RFC 3339; two instants where it is not known exactly."""
     earliest, latest = subject["since"]
     return str(earliest) if earliest == latest else f"{earliest} … {latest}"
 
 
-def _name(container: Document) -> str:
+def name_of(container: Document) -> str:
+    """Return a container as people write it."""
     return f"{container['namespace']}/{container['pod']}/{container['container']}"
 
 
-def _policy(pair: Document) -> str:
+def policy_of(pair: Document) -> str:
+    """Return a policy's name, with its namespace if it has one."""
     return f"{pair['namespace']}/{pair['name']}" if pair["namespace"] else str(pair["name"])
 
 

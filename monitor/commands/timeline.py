@@ -11,6 +11,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from monitor.core.coverage import Coverage, Settings
+from monitor.core.explanation import ContainerExplanation
 from monitor.core.model import Announcement, Observation, Report
 from monitor.wire.trace import Moment, Trace
 
@@ -32,6 +33,10 @@ class Core(Protocol):
     def next_deadline(self) -> float | None: ...
 
     def report(self, at: float) -> Report: ...
+
+    def explain(
+        self, namespace: str, pod: str, container: str | None = None, *, at: float
+    ) -> Sequence[ContainerExplanation]: ...
 
 
 class Timeline:
@@ -66,6 +71,12 @@ class Timeline:
     def report(self) -> Report:
         """Return the state of the world where the clock stands."""
         return self._core.report(self.now)
+
+    def explain(
+        self, namespace: str, pod: str, container: str | None = None
+    ) -> Sequence[ContainerExplanation]:
+        """Return all that led to the verdicts of a Pod's containers where the clock stands."""
+        return self._core.explain(namespace, pod, container, at=self.now)
 
 
 def open_timeline(path: Path, *, lenient: bool = False) -> tuple[Trace, Timeline]:

@@ -34,7 +34,8 @@ from monitor.core.daemon_events import (
     PolicyEvent,
 )
 from monitor.core.endpoints import Collision, Endpoint, Stored
-from monitor.core.selector import cluster_wide, namespaced
+from monitor.core.evidence import PolicyKey
+from monitor.core.selector import cluster_wide, identities, namespaced
 from monitor.core.semantics import Behaviour
 
 
@@ -69,6 +70,14 @@ class Believed:
         """Return the endpoint of a container, None where the daemon has none."""
         found = self._endpoints.get((namespace, pod), ())
         return next((one for one in found if one.container == container), None)
+
+    def foresee(
+        self, *, namespace: str, labels: Mapping[str, str] | None, container: str
+    ) -> frozenset[PolicyKey]:
+        """Return what a Pod evaluated now would get for such a container."""
+        seen = identities(namespace=namespace, labels=labels)
+        found = self._evaluate(namespace, seen)
+        return frozenset(one.key for one in found if one.selector.admits(container))
 
     def take(self, event: Event) -> None:
         """Take the next event of the daemon's stream."""

@@ -99,7 +99,7 @@ class Bench:
         if spared is not None:
             standing, judged = NEVER, dict.fromkeys(container.expected.keys, spared)
         else:
-            surroundings = self._surroundings(container)
+            surroundings = self.surroundings(container)
             if container.effects is not None and not container.proven:
                 yield from self._first_proof(container, view, now=now)
             standing = self._standing_pairs(container, view, surroundings)
@@ -140,7 +140,7 @@ class Bench:
         self, container: ContainerRecord, view: NodeView, standing: frozenset[PolicyKey]
     ) -> dict[PolicyKey, Judged]:
         """The pairs that stand, as a report shows them."""
-        latest = self._stand(container, standing, view, self._surroundings(container))
+        latest = self._stand(container, standing, view, self.surroundings(container))
         if not standing or latest is None:
             return {}
         return self._applied(container, standing, view, latest=latest)
@@ -198,7 +198,8 @@ class Bench:
             expectation=self._world.expectation,
         )
 
-    def _surroundings(self, container: ContainerRecord) -> Surroundings:
+    def surroundings(self, container: ContainerRecord) -> Surroundings:
+        """What holds for all pairs of a container at the instant that is being judged."""
         namespace = container.pod.namespace
         found = self._around.get(namespace)
         if found is None:
@@ -252,7 +253,7 @@ class Bench:
             container,
             policy,
             view,
-            surroundings=self._surroundings(container),
+            surroundings=self.surroundings(container),
             namesakes=self._namesakes(container, policy),
             limits=self._limits,
             now=now,
@@ -298,16 +299,15 @@ class Bench:
         """Those that share its name: a daemon confuses them, an alert does not tell them apart."""
         if policy.name not in self._world.ambiguous_names():
             return ALONE
+        bearers = tuple(self._world.named(policy.name))
         return Namesakes(
+            bearers=bearers,
             others=tuple(
                 self._world.policies[key]
                 for key in container.expected.keys
                 if key[2] == policy.name and key != policy.key
             ),
-            selects={
-                other.key: self._world.selects(other, container)
-                for other in self._world.named(policy.name)
-            },
+            selects={one.key: self._world.selects(one, container) for one in bearers},
         )
 
     def judge_whole(
@@ -321,7 +321,7 @@ class Bench:
             frozen = container.frozen
             return {k: v for k, v in frozen.items() if k in self._world.policies}
         self._around = {}
-        surroundings = self._surroundings(container)
+        surroundings = self.surroundings(container)
         return self._judge(container, view, surroundings, standing=NEVER, now=now)
 
     def _is_awaited(

@@ -1,8 +1,14 @@
 """Policies of both kinds that bear one name: what a daemon made of it, told by its output.
 
 KubeArmor compares cluster policies by name alone (dossier 5.6, 12.7), so of two namesakes one can
-be left out or taken along with the other. Which one follows from the order of the daemon's lines;
-where some of them were not read, or name a policy that we never saw, it stays open.
+be left out or taken along with the other. Which one follows from the order of the daemon's lines,
+if each policy of the name selected the container, or did not, throughout. It stays open
+
+- where the release is unknown, or holds Pods against the namespaces of another time (before v1.6.0,
+  dossier 7.6);
+- where lines were not read, or not all of them are kept, or one names a policy that we never saw;
+- where a policy of the name was given another selector since, or means another one in an older
+  release, or the daemon's list may hold the container with labels of another time.
 """
 
 from collections.abc import Mapping
@@ -11,19 +17,23 @@ from typing import Final
 from msgspec import Struct
 
 from monitor.core.containers import ContainerRecord
-from monitor.core.evidence import Incarnation, PolicyKey
-from monitor.core.namesakes import Attachment, NamesakeLine, attachment
+from monitor.core.evidence import LINES_OF_A_NAME_KEPT, Incarnation, PolicyKey
+from monitor.core.namesakes import Fate, NamesakeLine, fate
+from monitor.core.node_clock import NodeClock
 from monitor.core.policies import PolicyState
-from monitor.core.semantics import DESCRIBED, Behaviour
+from monitor.core.reading import keeps_labels
+from monitor.core.semantics import Behaviour
 
 
 class Namesakes(Struct, frozen=True):
     """The policies that share a name with one: `others` are expected on the same container.
 
-    `selects` says of every known policy of that name, deleted ones too, whether it selects it.
+    `bearers` are all known policies of that name, deleted ones too; `selects` says of each whether
+    it selects the container.
     """
 
     others: tuple[PolicyState, ...] = ()
+    bearers: tuple[PolicyState, ...] = ()
     selects: Mapping[PolicyKey, bool] = {}
 
 
@@ -37,39 +47,44 @@ def outcome(
     *,
     namesakes: Namesakes,
     behaviour: Behaviour | None,
-) -> Attachment | None:
-    """Whether that daemon has the policy attached to the container; None where it is open."""
+    clock: NodeClock,
+) -> Fate | None:
+    """What that daemon made of the policy on the container; None where it is open."""
+    if behaviour is None or not behaviour.refreshes_namespaces:
+        return None
+    if not incarnation.read_whole or keeps_labels(container, behaviour):
+        return None
     told = incarnation.names.get(policy.name, ())
-    if not incarnation.read_whole or not told:
+    if not 0 < len(told) < LINES_OF_A_NAME_KEPT:
         return None
     if any(key not in namesakes.selects for _, _, key in told):
+        return None
+    if not all(_is_steady(bearer, incarnation, clock) for bearer in namesakes.bearers):
         return None
     lines = [
         NamesakeLine(position=position, action=action, key=key)
         for position, action, key in told
         if action != "patched"
     ]
-    evaluated = _evaluations(container, incarnation)
-    answers = {
-        attachment(
-            policy.key,
-            lines,
-            selects=namesakes.selects,
-            evaluated=evaluated,
-            behaviour=release,
-        )
-        for release in ((behaviour,) if behaviour is not None else DESCRIBED)
-    }
-    return answers.pop() if len(answers) == 1 else None
-
-
-def removed_at(policy: PolicyState, incarnation: Incarnation) -> int:
-    """Where a namesake last took the policy's place, or took it along."""
-    return max(
-        position
-        for position, action, key in incarnation.names[policy.name]
-        if action != "added" and key != policy.key
+    return fate(
+        policy.key,
+        lines,
+        selects=namesakes.selects,
+        evaluated=_evaluations(container, incarnation),
+        behaviour=behaviour,
     )
+
+
+def _is_steady(policy: PolicyState, incarnation: Incarnation, clock: NodeClock) -> bool:
+    """Whether the policy has had its selector since the daemon first heard of it."""
+    if policy.varies:
+        return False
+    heard = [
+        position for position, _, key in incarnation.names.get(policy.name, ()) if key == policy.key
+    ]
+    if policy.reselected is None or not heard:
+        return True
+    return policy.reselected < clock.instant(heard[0])[0]
 
 
 def _evaluations(container: ContainerRecord, incarnation: Incarnation) -> list[int]:

@@ -42,6 +42,7 @@ UNSUPPORTED_KINDS: Final = {
     "sidecar": "native-sidecar",
     "ephemeral": "ephemeral-container",
 }
+LABELS_KEPT: Final = 8
 NEVER: Final[frozenset[PolicyKey]] = frozenset()
 
 
@@ -59,8 +60,9 @@ class Labels:
 class PodState:
     """A Pod: what was last seen of it.
 
-    `former` are the ids that its restarted containers had before; `switched_at` is when its mode
-    was last seen to change; `profiles` are the AppArmor profiles that it names.
+    `former` are the ids that its restarted containers had before; `former_labels` those that it had
+    while its containers ran, each with when it lost them; `switched_at` is when its mode was last
+    seen to change; `profiles` are the AppArmor profiles that it names.
     """
 
     __slots__ = (
@@ -69,6 +71,7 @@ class PodState:
         "created",
         "deleting_since",
         "former",
+        "former_labels",
         "key",
         "labels",
         "mode",
@@ -93,6 +96,7 @@ class PodState:
         self.containers: tuple[ContainerRecord, ...] = ()
         self.deleting_since: float | None = None
         self.former: dict[str, str] | None = None
+        self.former_labels: tuple[tuple[Interval, Labels], ...] = ()
         self.switched_at: float | None = None
         self.mode = mode(pod)
         self.take(pod, labels=labels, at=at)
@@ -120,6 +124,19 @@ class PodState:
             and self.node == pod.spec.node_name
             and self.mode == mode(pod)
         )
+
+    def relabelled(self, former: Labels, *, changed: Interval) -> None:
+        """Note a change of labels: until then they were those."""
+        self.former_labels = (*self.former_labels, (changed, former))[-LABELS_KEPT:]
+
+    def labels_at(self, instant: float) -> Labels | None:
+        """The labels at an instant, as far back as they are kept; None while they changed."""
+        for (earliest, latest), former in self.former_labels:
+            if instant < earliest:
+                return former
+            if instant < latest:
+                return None
+        return self.labels
 
     @property
     def deleting(self) -> bool:

@@ -13,10 +13,11 @@ from msgspec import Struct
 
 from monitor.core import facts
 from monitor.core.bench import Bench
-from monitor.core.containers import exempt, unsupported
+from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.deadlines import Deadlines
 from monitor.core.effects import effect_of, host_effect_of
 from monitor.core.evidence import SHORT_ID, Incarnation, PolicyKey
+from monitor.core.explanation import ContainerExplanation, Explainer
 from monitor.core.findings import Findings
 from monitor.core.gaps import Ledger
 from monitor.core.hosts import SUBJECT, Hosts
@@ -106,6 +107,14 @@ class Coverage:
             ledger=self._ledger,
             hosts=self._hosts,
             findings=self._findings,
+        )
+        self._explainer = Explainer(
+            world=self._world,
+            views=views,
+            bench=self._bench,
+            ledger=self._ledger,
+            reporter=self._reporter,
+            limits=limits,
         )
         self._observed: defaultdict[type[Observation], int] = defaultdict(int)
         self._unrecognised: dict[str, int] = {}
@@ -270,16 +279,22 @@ class Coverage:
         container = node.containers.get(identity[:SHORT_ID])
         if container is None or not self._is_judged_by_lines(incarnation):
             return
-        if isinstance(fact, UNDECIDED):
+        if isinstance(fact, UNDECIDED) and not self._is_intricate(container):
             evidence = incarnation.container(container.id)
             written = evidence is not None and evidence.map_is_live
             if container.verdict == "covered" if written else not incarnation.holes:
                 return
         self._world.dirty[container.id] = None
 
+    def _is_intricate(self, container: ContainerRecord) -> bool:
+        """Whether a write can also take from it what it has."""
+        return bool(container.pod.former_labels) or self._world.shares_names(container)
+
     def _mark_policy(self, node: NodeState, key: PolicyKey) -> None:
+        shared = key[2] in self._world.ambiguous_names()
         for container in node.containers.values():
-            if key in container.expected.members or container.residual:
+            touched = key in container.expected.members or container.residual
+            if touched or (shared and self._world.shares_names(container)):
                 self._world.dirty[container.id] = None
 
     def _mark_pod(self, fact: facts.PodSeen, incarnation: Incarnation) -> None:
@@ -391,6 +406,12 @@ class Coverage:
     def report(self, at: float) -> Report:
         """Everything as it is judged at `at`, which is not before the last observation or tick."""
         return self._reporter.report(at=at, cluster=self._settings.cluster)
+
+    def explain(
+        self, namespace: str, pod: str, container: str | None = None, *, at: float
+    ) -> tuple[ContainerExplanation, ...]:
+        """All that led to the verdicts of a Pod's running containers, or of that one, at `at`."""
+        return self._explainer.explain(namespace, pod, container, at=at)
 
     def sources(self) -> tuple[SourceState, ...]:
         """Every source by name."""

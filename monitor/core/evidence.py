@@ -283,15 +283,27 @@ class Incarnation:
         if fact.action == "added":
             lines.clear()
         lines.append(LearnedLine(position=position, action=fact.action, at=at))
-        of_name = self.names.setdefault(fact.name, [])
-        of_name.append((position, fact.action, key))
-        del of_name[:-LINES_OF_A_NAME_KEPT]
+        self._note_name(position, fact.action, key)
         self.last_of_kind[fact.kind] = lines[-1]
         self.knowledge += 1
         if fact.kind == "KubeArmorPolicy":
             self._latest_lines = (position, self._latest_lines[1])
         elif fact.kind == "KubeArmorClusterPolicy":
             self._latest_lines = (self._latest_lines[0], position)
+
+    def _note_name(self, position: int, action: ObjectAction, key: PolicyKey) -> None:
+        """Keep the lines of a name in their order; what repeats itself for a sole bearer, once.
+
+        As many as `LINES_OF_A_NAME_KEPT` tell that some are missing.
+        """
+        lines = self.names.setdefault(key[2], [])
+        if all(other == key for _, _, other in lines):
+            if action == "added":
+                lines.clear()
+            elif lines and lines[-1][1] == action:
+                lines.pop()
+        lines.append((position, action, key))
+        del lines[:-LINES_OF_A_NAME_KEPT]
 
     def _policy_rejected(self, fact: facts.PolicyRejected, position: int, at: float) -> None:
         self.refusals.append((position, at, fact.error))

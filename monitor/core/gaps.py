@@ -198,6 +198,12 @@ class Ledger:
             )
         )
 
+    def gaps_of(self, container_id: str) -> tuple[Gap, ...]:
+        """The gaps of one container, by start and id."""
+        standing = [entry.gap for entry in self._open.get(container_id, {}).values()]
+        ended = [gap for gap in self._ended.values() if gap.container_id == container_id]
+        return tuple(sorted([*ended, *standing], key=lambda g: (g.since, g.id)))
+
     def incidents(self) -> tuple[Incident, ...]:
         """All incidents, by start and id."""
         return self._incidents.all()

@@ -9,6 +9,8 @@ from functools import lru_cache
 
 from monitor.core.model import Interval
 
+DAYS_OF_400_YEARS = 146_097
+DAYS_BEFORE_1970 = 719_468
 DAYS_BEFORE_MONTH = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
 
 
@@ -50,6 +52,20 @@ def nanoseconds(text: str) -> int:
 def seconds(text: str) -> float:
     """Unix seconds of an RFC 3339 time. Raises ValueError."""
     return nanoseconds(text) / 1e9
+
+
+def spelled(instant: float) -> str:
+    """An instant in a sentence, in UTC and to the second; by Howard Hinnant's civil_from_days."""
+    days, clock = divmod(int(instant), 86400)
+    era, day = divmod(days + DAYS_BEFORE_1970, DAYS_OF_400_YEARS)
+    year = (day - day // 1460 + day // 36524 - day // 146096) // 365
+    day -= 365 * year + year // 4 - year // 100
+    month = (5 * day + 2) // 153
+    date = day - (153 * month + 2) // 5 + 1
+    # The year of this reckoning begins in March.
+    month, year = (month + 3, year) if month < 10 else (month - 9, year + 1)
+    time = f"{clock // 3600:02}:{clock // 60 % 60:02}:{clock % 60:02}"
+    return f"{400 * era + year:04}-{month:02}-{date:02}T{time}Z"
 
 
 @lru_cache(maxsize=4096)

@@ -19,14 +19,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from monitor.core.apparmor import APPARMOR, outlives, profile_of, unannotated
-from monitor.core.collision import Namesakes, outcome, removed_at
+from monitor.core.collision import ALONE, Namesakes, outcome
 from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.defaults import Defaults
 from monitor.core.evidence import AT_ONCE, ContainerEvidence, Incarnation, LearnedLine, PolicyKey
-from monitor.core.instants import later
+from monitor.core.instants import later, spelled
 from monitor.core.kubernetes import POLICY_KINDS
 from monitor.core.model import Grade, Interval, Reason
-from monitor.core.namesakes import Attachment
+from monitor.core.namesakes import Fate
 from monitor.core.nodes import NodeState, Phase
 from monitor.core.policies import SLACK, Learned, PolicyState
 from monitor.core.prediction import (
@@ -35,7 +35,7 @@ from monitor.core.prediction import (
     predict,
     predict_for,
 )
-from monitor.core.reading import Reading, read
+from monitor.core.reading import Reading, first_rewrite, is_drawn, read
 from monitor.core.reasons import REFUSED, Case, reasons
 from monitor.core.rollouts import Rollout, opening_of
 from monitor.core.semantics import Behaviour, behaviour
@@ -124,6 +124,27 @@ def judge(
     ).judge()
 
 
+def silent_until(
+    container: ContainerRecord,
+    policy: PolicyState,
+    view: NodeView,
+    *,
+    surroundings: Surroundings,
+    limits: Limits,
+    now: float,
+) -> float:
+    """Until when nothing follows from silence about a pair."""
+    return _Pair(
+        container=container,
+        policy=policy,
+        view=view,
+        surroundings=surroundings,
+        namesakes=ALONE,
+        limits=limits,
+        now=now,
+    ).silent_until()
+
+
 class _Pair:
     """The question for one pair, split into the steps of the answer."""
 
@@ -188,9 +209,7 @@ class _Pair:
             if unread and incarnation is not None:
                 return self._unknown(self._blindness(incarnation), predicted=None)
             return self._still_lost(predicted=None)
-        text = self.view.node.text
-        heard = text.since if text.up else self.view.began
-        deadline = max(self.needed[1], heard, self.view.phase_since[1]) + self.limits.grace
+        deadline = self._deadline_without_daemon()
         if self._is_early(deadline):
             return self._pending(self._settled_by(deadline))
         if unread and incarnation is not None:
@@ -198,6 +217,11 @@ class _Pair:
         if self.view.unsettled_since is not None:
             return self._unknown("source-outage", predicted=None)
         return self._gap(f"daemon-{self.view.phase}", predicted=None)
+
+    def _deadline_without_daemon(self) -> float:
+        text = self.view.node.text
+        heard = text.since if text.up else self.view.began
+        return max(self.needed[1], heard, self.view.phase_since[1]) + self.limits.grace
 
     def _is_early(self, deadline: float) -> bool:
         """Before the deadline, or shortly after an API outage, when the world may be half-new."""
@@ -254,7 +278,7 @@ class _Pair:
             return False
         return any(position < first.position for position, _, _ in incarnation.refusals)
 
-    def _outcome(self, incarnation: Incarnation) -> Attachment | None:
+    def _outcome(self, incarnation: Incarnation) -> Fate | None:
         """What became of the policy among those that share its name."""
         return outcome(
             self.container,
@@ -262,6 +286,7 @@ class _Pair:
             incarnation,
             namesakes=self.namesakes,
             behaviour=self._behaviour(incarnation),
+            clock=self.view.node.clock,
         )
 
     def _collision(self, incarnation: Incarnation) -> Judged | None:
@@ -269,21 +294,27 @@ class _Pair:
         if self.policy.name not in self.surroundings.ambiguous:
             return None
         found = self._outcome(incarnation)
-        if found == "not-stored":
-            return self._gap("name-collision", predicted=False)
-        if found != "removed":
+        if found is None or found.attachment not in {"not-stored", "removed"}:
             return None
-        position = removed_at(self.policy, incarnation)
+        if found.attachment == "not-stored":
+            return self._gap("name-collision", predicted=False)
         return Judged(
             "lost",
             cause="policy-removed-by-collision",
-            since=self._instant(position),
+            since=self._instant(found.position),
             predicted=False,
-            opening=f"collision:{position}",
+            opening=f"collision:{found.position}",
         )
 
     def _read(self, incarnation: Incarnation, learned: Learned | None) -> Reading:
-        return read(self.container, self.policy, incarnation, learned, clock=self.view.node.clock)
+        return read(
+            self.container,
+            self.policy,
+            incarnation,
+            learned,
+            behaviour=self._behaviour(incarnation),
+            clock=self.view.node.clock,
+        )
 
     def _behaviour(self, incarnation: Incarnation) -> Behaviour | None:
         if incarnation is self.view.incarnation:
@@ -292,7 +323,8 @@ class _Pair:
 
     def _predicted(self, incarnation: Incarnation, learned: Learned | None) -> bool | None:
         if self.policy.name in self.surroundings.ambiguous:
-            return True if self._outcome(incarnation) == "attached" else None
+            found = self._outcome(incarnation)
+            return True if found is not None and found.attachment == "attached" else None
         known = self._behaviour(incarnation)
         if depends_on_labels(self.policy, known):
             return predict_for(
@@ -370,6 +402,10 @@ class _Pair:
             )
         if predicted and found == "removed" and evidence is not None:
             return self._removed(case, evidence, max(evidence.deleted, evidence.refused))
+        if predicted and found == "overwritten":
+            return self._overwritten(case)
+        if found == "unclear":
+            predicted = None
         deadline, behind = self._deadline(incarnation, evidence, learned)
         if self._is_early(deadline):
             return self._waiting(incarnation, self._settled_by(deadline), predicted=predicted)
@@ -428,6 +464,31 @@ class _Pair:
             since=self._instant(position),
             predicted=True,
             opening=f"removed:{position}",
+        )
+
+    def _overwritten(self, case: Case) -> Judged:
+        """A stale list was written: what the Pod's own event had brought, if anything, is gone."""
+        if self.lost is not None:
+            return self._still_lost(predicted=False)
+        pod, incarnation = self.container.pod, case.incarnation
+        known = self._behaviour(incarnation)
+        if is_drawn(self.container, self.policy, incarnation, known) is False:
+            return self._explained(case, predicted=False)
+        relabelled = pod.former_labels[-1][0]
+        if self.policy.changed[0] > relabelled[1]:
+            shown = (
+                f"the daemon's list still has the labels that the Pod had until "
+                f"{spelled(relabelled[1])}, and the policy came later"
+            )
+            reason = Reason(cause="unexplained", evidence=shown)
+            return self._gap(reason.cause, predicted=False, reasons=(reason,))
+        seen, written = first_rewrite(self.container, incarnation, known)
+        return Judged(
+            "lost",
+            cause="rules-removed",
+            since=self._instant(written),
+            predicted=False,
+            opening=f"overwritten:{seen}",
         )
 
     def _covered(
@@ -541,6 +602,15 @@ class _Pair:
         return found in {"written", "resumed"}
 
     # --- silence --------------------------------------------------------------------------------
+
+    def silent_until(self) -> float:
+        incarnation = self.view.incarnation
+        if incarnation is None or self.view.phase != "ready":
+            return self._settled_by(self._deadline_without_daemon())
+        learned = self.policy.learned(incarnation, self.view.node.clock)
+        by_profile = incarnation.enforcer == APPARMOR
+        evidence = None if by_profile else incarnation.container(self.container.id)
+        return self._settled_by(self._deadline(incarnation, evidence, learned)[0])
 
     def _deadline(
         self,

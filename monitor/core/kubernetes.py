@@ -202,7 +202,7 @@ class ConfigMap(Struct, frozen=True):
 
 
 class Policy(Struct, frozen=True):
-    """A KubeArmor policy of any kind; `spec` is read by `core.semantics` only."""
+    """A KubeArmor policy of any kind; `spec` is read by `core.selector` and `core.rules`."""
 
     metadata: Metadata
     spec: dict[str, Any] | None = None

@@ -18,6 +18,13 @@ from monitor.core.semantics import NEWEST, Behaviour
 Attachment: TypeAlias = Literal["attached", "not-stored", "removed", "not-attached"]
 
 
+class Fate(Struct, frozen=True, gc=False):
+    """What became of a policy, and where a namesake last did it harm (0: nowhere)."""
+
+    attachment: Attachment
+    position: int
+
+
 class NamesakeLine(Struct, frozen=True, gc=False):
     """A daemon's line about a policy of that name; `position` orders the daemon's stream."""
 
@@ -26,14 +33,14 @@ class NamesakeLine(Struct, frozen=True, gc=False):
     key: PolicyKey
 
 
-def attachment(
+def fate(
     key: PolicyKey,
     lines: Sequence[NamesakeLine],
     *,
     selects: Mapping[PolicyKey, bool],
     evaluated: Sequence[int],
     behaviour: Behaviour = NEWEST,
-) -> Attachment:
+) -> Fate:
     """Say whether the policy `key` is attached, and if not whether a namesake is why.
 
     `lines` are those of all policies of its name in one incarnation, `evaluated` the positions at
@@ -53,7 +60,7 @@ def attachment(
             name.evaluate()
         else:
             name.hear(line)
-    return name.answer()
+    return Fate(attachment=name.answer(), position=name.harmed)
 
 
 class _Name:
@@ -68,6 +75,7 @@ class _Name:
         self._stored: list[PolicyKey] = []
         self._attached: list[PolicyKey] | None = None
         self._loss: Attachment = "not-attached"
+        self.harmed = 0
 
     def answer(self) -> Attachment:
         if self._key in (self._attached or ()):
@@ -100,9 +108,9 @@ class _Name:
         if met is None or met == line.key:
             return
         if line.action == "added" and line.key == self._key:
-            self._loss = "not-stored"
+            self._loss, self.harmed = "not-stored", line.position
         elif line.action != "added" and met == self._key:
-            self._loss = "removed"
+            self._loss, self.harmed = "removed", line.position
 
 
 def _change(

@@ -48,7 +48,10 @@ class Learned(Struct, frozen=True, gc=False):
 
 
 class PolicyState:
-    """One policy object, from its creation to its deletion."""
+    """One policy object, from its creation to its deletion.
+
+    `reselected`: when we last saw that policies of this kind and name have another selector.
+    """
 
     def __init__(self, *, kind: str, policy: Policy, at: float, listed: bool) -> None:
         metadata = policy.metadata
@@ -68,11 +71,13 @@ class PolicyState:
         )
         self.selector: Selector = Selector()
         self.former: Selector | None = None
+        self.reselected: float | None = None
         self.labels = labels_of({})
         self.varies = False
         self.nodes: NodeSelector = NOTHING
         self.pods: NodeSelector = NOTHING
         self.rules: Rules = Rules(())
+        self.former_spec: dict[str, Any] = policy.spec or {}
         self.listed = listed
         self.counted_from = 0
         self._compile(policy.spec or {})
@@ -107,8 +112,15 @@ class PolicyState:
         self.generation = generation
         self.former = self.selector
         self.changed = (since if listed else at, at)
+        self.former_spec = self.spec
         self._compile(policy.spec or {})
+        if self.selector != self.former:
+            self.reselected = at
         return True
+
+    def succeed(self, former: "PolicyState", *, at: float) -> None:
+        """Take the place of a policy of the same kind and name that is no more."""
+        self.reselected = former.reselected if self.selector == former.selector else at
 
     def selects_under(
         self, behaviour: Behaviour, *, identities: frozenset[str], container: str

@@ -6,6 +6,8 @@
 - `resumed`: an `Updating` after an outage without `Deleting`, for a container that was announced;
 - `removed`: the last word is that no rule remains, or that the kernel refused the map, although the
   daemon knew the revision by then;
+- `overwritten`: a policy event wrote a list that the policy is not in, because it was made when
+  the Pod had other labels (dossier 7.3, 12.6); `unclear`: it may have been;
 - `stopped`: the runtime reported its end, which comes before its process is told to stop;
 - `none`: nothing that counts.
 """
@@ -16,8 +18,11 @@ from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import ContainerEvidence, Incarnation
 from monitor.core.node_clock import NodeClock
 from monitor.core.policies import SLACK, Learned, PolicyState
+from monitor.core.semantics import Behaviour
 
-Reading: TypeAlias = Literal["written", "doubtful", "resumed", "removed", "stopped", "none"]
+Reading: TypeAlias = Literal[
+    "written", "doubtful", "resumed", "removed", "overwritten", "unclear", "stopped", "none"
+]
 
 
 def read(
@@ -26,6 +31,7 @@ def read(
     incarnation: Incarnation,
     learned: Learned | None,
     *,
+    behaviour: Behaviour | None,
     clock: NodeClock,
 ) -> Reading:
     """The present state of the pair, as the lines of this incarnation show it."""
@@ -38,7 +44,88 @@ def read(
         return "stopped"
     if learned is None:
         return _without_line(policy, incarnation, evidence)
-    return _with_line(container, policy, incarnation, evidence, learned)
+    stale = _from_stale_list(container, policy, incarnation, evidence, behaviour)
+    if stale is not None:
+        return stale
+    found = _with_line(container, policy, incarnation, evidence, learned)
+    if found in {"written", "doubtful"}:
+        drawn = is_drawn(container, policy, incarnation, behaviour)
+        found = found if drawn else "none" if drawn is False else "unclear"
+    return found
+
+
+def keeps_labels(container: ContainerRecord, behaviour: Behaviour | None) -> bool:
+    """Whether the daemon's list may hold the container with labels that its Pod has no longer."""
+    relists = behaviour is not None and behaviour.relists_modified_pods
+    return bool(container.pod.former_labels) and not relists
+
+
+def _from_stale_list(
+    container: ContainerRecord,
+    policy: PolicyState,
+    incarnation: Incarnation,
+    evidence: ContainerEvidence,
+    behaviour: Behaviour | None,
+) -> Reading | None:
+    """Whether the latest write came of a policy event, from a list that the policy is not in."""
+    if not keeps_labels(container, behaviour) or not evidence.latest_write:
+        return None
+    pod = container.pod
+    if incarnation.basis(evidence, pod.key) != evidence.latest_write:
+        return None
+    lines = incarnation.pods.get(pod.key)
+    labels = pod.labels_at(lines[1] / 1e9 if lines else incarnation.first_seen)
+    if labels is None:
+        return "unclear"
+    listed = policy.selector.selects(
+        namespace=pod.namespace, identities=labels.identities, container=container.name
+    )
+    if listed:
+        return None
+    return "unclear" if behaviour is None else "overwritten"
+
+
+def is_drawn(
+    container: ContainerRecord,
+    policy: PolicyState,
+    incarnation: Incarnation,
+    behaviour: Behaviour | None,
+) -> bool | None:
+    """Whether a write since a change of labels can be the Pod's own; None where it is open.
+
+    Of a Pod's containers one is drawn by lot (dossier 7.3). The others go on with their old list,
+    which the next policy event writes.
+    """
+    pod, evidence = container.pod, incarnation.container(container.id)
+    relabelled = (container.since_relabel or {}).get(policy.key)
+    if relabelled is None or evidence is None or len(pod.containers) == 1:
+        return True
+    if pod.switched_at is not None and pod.switched_at >= relabelled[0]:
+        return True
+    since, rewritten = first_rewrite(container, incarnation, behaviour)
+    if rewritten == evidence.latest_write or since < evidence.previous_write < rewritten:
+        return True
+    missed = any(p.policy == policy.key and p.verdict == "gap" for p in container.uncovered)
+    return False if missed or evidence.previous_write <= since else None
+
+
+def first_rewrite(
+    container: ContainerRecord, incarnation: Incarnation, behaviour: Behaviour | None
+) -> tuple[int, int]:
+    """The Pod's own latest line, and the one that first made the daemon write its list since."""
+    evidence = incarnation.container(container.id)
+    assert evidence is not None
+    pod = container.pod
+    since = incarnation.pod_line_before(pod.key, evidence.latest_write)
+    everywhere = behaviour is not None and behaviour.revisits_endpoints
+    causes = (
+        position
+        for (_, namespace, _), lines in incarnation.policies.items()
+        if everywhere or namespace in {"", pod.namespace}
+        for position in (line.position for line in lines)
+        if since < position < evidence.latest_write
+    )
+    return since, min(causes, default=evidence.latest_write)
 
 
 def _unenforced(

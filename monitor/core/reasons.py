@@ -8,16 +8,17 @@ the gap is `unexplained`.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
 
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import SHORT_ID, ContainerEvidence, Incarnation
+from monitor.core.instants import spelled
 from monitor.core.model import Interval, Reason
 from monitor.core.nodes import NodeState
 from monitor.core.policies import Learned, PolicyState
+from monitor.core.reading import is_drawn
 from monitor.core.semantics import Behaviour
 
 CLUSTER_POLICIES: Final = "kubearmorclusterpolicies"
@@ -188,11 +189,13 @@ def _partial_refresh(case: Case) -> str | None:
     """After a change of labels one container of the Pod is handled, drawn at random (F25)."""
     if case.relabelled is None:
         return None
+    pair = (case.container, case.policy, case.incarnation)
     since = case.incarnation.pod_line_since(case.container.pod.key, case.relabelled[0])
     if since is None:
         return None
     drawn = [sibling.name for sibling, told in case.siblings() if told.latest_write > since]
-    if not drawn or (case.evidence is not None and case.evidence.latest_write > since):
+    written = case.evidence is not None and case.evidence.latest_write > since
+    if not drawn or (written and is_drawn(*pair, case.behaviour) is not False):
         return None
     return f"after the Pod's change the daemon pushed the rules of {', '.join(drawn)} only"
 
@@ -262,8 +265,3 @@ RULES: Final[tuple[tuple[str, Callable[[Case], str | None]], ...]] = (
     ("event-queue-lag", _event_queue_lag),
     ("daemon-hung", _daemon_hung),
 )
-
-
-def spelled(instant: float) -> str:
-    """An instant in a sentence, to the second."""
-    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

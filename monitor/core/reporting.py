@@ -59,7 +59,7 @@ class Reporter:
         """Everything as it is judged at `at`."""
         nodes = self._views.at(at)
         containers = [
-            self._container(
+            self.coverage(
                 container, self._bench.judge_whole(container, nodes[container.node], now=at), at=at
             )
             for container in self._world.containers.values()
@@ -84,9 +84,10 @@ class Reporter:
         known = self._world.sources.by_name
         return tuple(known[name].state() for name in sorted(known))
 
-    def _container(
+    def coverage(
         self, container: ContainerRecord, judged: dict[PolicyKey, Judged], *, at: float
     ) -> ContainerCoverage:
+        """A container as the report shows it."""
         policies = self._world.policies
         pairs = [pair_state(container, policies[key], v) for key, v in judged.items()]
         pairs.extend(self._excess(container))

@@ -14,6 +14,7 @@ from monitor.core.judgement import NodeView, Surroundings
 from monitor.core.model import Interval
 from monitor.core.policies import PolicyState
 from monitor.core.prediction import depends_on_labels, predict
+from monitor.core.reading import keeps_labels
 from monitor.core.verdict import Judged
 
 
@@ -32,7 +33,7 @@ def stand(
     incarnation = view.incarnation
     if incarnation is None or view.phase != "ready" or incarnation.enforcer in {"", "SELinux"}:
         return None
-    if incarnation.overheard:
+    if keeps_labels(container, view.behaviour) or incarnation.overheard:
         return None
     evidence = incarnation.container(container.id)
     if evidence is None or not evidence.map_is_live:

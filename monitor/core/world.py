@@ -168,6 +168,9 @@ class World:
         else:
             switched = mode(pod) != state.mode
             relabelled = labels is not state.labels
+            if relabelled and state.containers:
+                since = self._unseen_since("pods", at=at, listed=listed)
+                state.relabelled(state.labels, changed=(since, at))
             state.take(pod, labels=labels, at=at)
             if switched or relabelled:
                 self._reconsider(state, at=at, switched=switched, listed=listed)
@@ -195,12 +198,8 @@ class World:
             self._end(container, (at, at))
 
     def _reconsider(self, state: PodState, *, at: float, switched: bool, listed: bool) -> None:
-        """After a change of labels or of the Pod's own mode something else may be expected.
-
-        What a list shows may have changed at any time since the watch before it broke.
-        """
-        outages = self.sources.get("kubernetes/pods").outages
-        since = outages[-1][0] if listed and outages else at
+        """After a change of labels or of the Pod's own mode something else may be expected."""
+        since = self._unseen_since("pods", at=at, listed=listed)
         for container in state.containers:
             before = container.expected
             self._expect(container)
@@ -213,6 +212,11 @@ class World:
             gone = container.covered - container.expected.members
             if gone:
                 container.residual = (container.residual or {}) | dict.fromkeys(gone, at)
+
+    def _unseen_since(self, resource: Resource, *, at: float, listed: bool) -> float:
+        """Since when it may be so: a list may show what came about since the watch broke."""
+        outages = self.sources.get(f"kubernetes/{resource}").outages
+        return outages[-1][0] if listed and outages else at
 
     def _containers(self, state: PodState, pod: Pod, *, at: float) -> None:
         self.mark_network(state.node)
@@ -296,6 +300,11 @@ class World:
             self._ambiguous = frozenset(name for name, kinds in names.items() if both <= kinds)
         return self._ambiguous
 
+    def shares_names(self, container: ContainerRecord) -> bool:
+        """Whether a policy that the container should have has a namesake of the other kind."""
+        names = self.ambiguous_names()
+        return bool(names) and any(name in names for _, _, name in container.expected.keys)
+
     def named(self, name: str) -> Iterator[PolicyState]:
         """The policies of that name; a deleted one only where none took its place."""
         for key, policy in (self.deleted_policies | self.policies).items():
@@ -323,7 +332,9 @@ class World:
         else:
             if known is not None:
                 self._bury(known, at=at)
-            self.policies[key] = PolicyState(kind=kind, policy=item, at=at, listed=listed)
+            state = self.policies[key] = PolicyState(kind=kind, policy=item, at=at, listed=listed)
+            if key in self.deleted_policies:
+                state.succeed(self.deleted_policies[key], at=at)
         self._changed_policies.add(key)
 
     def _bury(self, policy: PolicyState, *, at: float) -> None:
@@ -416,8 +427,7 @@ class World:
         return found
 
     def _node(self, item: Node, *, at: float, deleted: bool, listed: bool) -> None:
-        outages = self.sources.get("kubernetes/nodes").outages
-        since = outages[-1][0] if listed and outages else at
+        since = self._unseen_since("nodes", at=at, listed=listed)
         node = self.node(item.metadata.name)
         node.node = None if deleted else item
         node.marks.take(node.node, since=since, at=at)

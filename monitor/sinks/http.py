@@ -69,8 +69,11 @@ class View(Protocol):
 
     def present(self, row: Any) -> Mapping[str, Any]: ...
 
-    def explain(self, namespace: str, pod: str) -> Sequence[Mapping[str, Any]] | None:
-        """Return the Pod's containers with their reasons; None if there is no such Pod."""
+    def explain(self, namespace: str, pod: str) -> Mapping[str, Any] | None:
+        """Return the Pod's containers with all that led to their verdicts, and the instant.
+
+        None if no container of such a Pod is running.
+        """
         ...
 
     async def metrics(self, *, openmetrics: bool) -> bytes: ...
@@ -213,10 +216,10 @@ class HttpServer:
 
     async def _explain(self, request: web.Request) -> web.StreamResponse:
         namespace, pod = request.match_info["namespace"], request.match_info["pod"]
-        containers = self._view.explain(namespace, pod)
-        if containers is None:
+        explanation = self._view.explain(namespace, pod)
+        if explanation is None:
             raise web.HTTPNotFound(text=f"no container of a Pod {namespace}/{pod} is running")
-        return _json(request, {"at": self._view.at(), "containers": containers})
+        return _json(request, explanation)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         listener = self._stream.join()

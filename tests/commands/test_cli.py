@@ -99,12 +99,14 @@ def test_every_module_of_a_command_is_listed() -> None:
         "cluster",
         "durations",
         "examination",
+        "forecast",
         "running",
         "inventory",
         "manifests",
         "remarks",
         "sarif",
         "tape",
+        "telling",
         "text",
         "timeline",
     }
@@ -124,6 +126,25 @@ def test_replay_starts_without_what_only_a_service_needs(tmp_path: Path) -> None
     command = [sys.executable, "-c", script, "replay", str(trace), "--report", str(report)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_simulate_on_a_trace_starts_without_what_only_a_cluster_needs(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "apiVersion: security.kubearmor.com/v1\n"
+        "kind: KubeArmorPolicy\n"
+        "metadata: {name: nothing, namespace: nowhere}\n"
+    )
+    script = (
+        "import sys\n"
+        "from monitor import cli\n"
+        "cli.main(sys.argv[1:])\n"
+        f"print([name for name in {SERVER_DEPENDENCIES} if name in sys.modules])\n"
+    )
+    trace = ROOT / "tests" / "traces" / "seed-v1.7.4" / "trace.jsonl.zst"
+    command = [sys.executable, "-c", script, "simulate", "-f", str(policy), "--trace", str(trace)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.stdout.splitlines()[-1], ended.stderr) == ("[]", "")
 
 
 def test_lint_of_files_starts_without_what_only_a_cluster_needs(tmp_path: Path) -> None:

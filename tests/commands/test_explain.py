@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,33 @@ from aiohttp import web
 
 from monitor import cli
 
-SEED = Path(__file__).parents[1] / "traces" / "seed-v1.5.7" / "trace.jsonl.zst"
+ROOT = Path(__file__).parents[2]
+TRACES = ROOT / "tests" / "traces"
+SEED = TRACES / "seed-v1.5.7" / "trace.jsonl.zst"
 UNCOVERED = ["--trace", str(SEED), "--until", "1795469290.03"]
 POD = "team-b/nginx-85f7d4dd78-2whmv"
+
+
+@asynccontextmanager
+async def answering(answers: Mapping[str, object]) -> AsyncIterator[str]:
+    """A monitor that has these answers, and refuses everything else; give its address."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path not in answers:
+            raise web.HTTPServiceUnavailable(text=request.path)
+        return web.json_response(answers[request.path])
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0]
+    try:
+        yield f"{host}:{port}"
+    finally:
+        await runner.cleanup()
 
 
 def test_a_trace_explains_a_container(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,16 +48,120 @@ def test_a_trace_explains_a_container(capsys: pytest.CaptureFixture[str]) -> Non
     assert said.rstrip().endswith("runbooks/README.md#namespace-newer-than-policy")
 
 
+def test_the_trail_is_told_up_to_what_decided(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["explain", POD, *UNCOVERED])
+    lines = capsys.readouterr().out.splitlines()
+    policy = "KubeArmorClusterPolicy block-pkg-mgr"
+    assert [line.strip() for line in lines[5:23]] == [
+        "as its manifest reads: selected (meets: namespace NotIn kube-system)",
+        "as KubeArmor means it: selected (selects every namespace but kube-system)",
+        "as the node's daemon (v1.5.7) takes it: not attached",
+        f"2026-11-23T21:27:56.367572Z {policy} was added and stored",
+        "2026-11-23T21:28:00.637381Z namespace team-b came",
+        "2026-11-23T21:28:01.893458Z the Pod was evaluated: the policy is not attached",
+        (
+            "2026-11-23T21:28:01.893458Z namespace team-b came after the policy; "
+            "this release does not look again"
+        ),
+        "the policy is not attached",
+        "what was asked, in turn:",
+        "yes    supported  KubeArmor can protect containers of this kind [kubernetes/pods]",
+        "no     exempt     neither an annotation nor its namespace exempts it [kubernetes/pods]",
+        "yes    objects    Pods and policies are being read [kubernetes/pods]",
+        (
+            "yes    daemon     2026-11-23T21:27:46.427210Z kubearmor/kubearmor-q4twg (restart 0) "
+            "is ready [text/node-a]"
+        ),
+        "yes    release    v1.5.7, as its output says [text/node-a]",
+        (
+            "yes    policy     2026-11-23T21:27:56.367572Z the daemon has met generation 1 "
+            "of the policy [text/node-a]"
+        ),
+        "no     effect     no effect of the policy was reported that proves it [alerts]",
+        "yes    enforcer   the daemon enforces by BPFLSM [text/node-a]",
+        (
+            "yes    rules      its rules have a form that the kernel enforces "
+            "[kubernetes/kubearmorclusterpolicies]"
+        ),
+    ]
+    assert lines[23].strip() == (
+        "no     attachment not attached: The cluster policy misses namespaces created after it "
+        "[text/node-a] <- this decides"
+    )
+
+
+def test_a_policy_that_only_seems_to_select_is_told_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trace = TRACES / "collisions-v1.7.4" / "trace.jsonl.zst"
+    assert cli.main(["explain", "y/web-66d47686b4-qmwfz", "--trace", str(trace)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    begin = next(n for n, line in enumerate(lines) if "y/brackets" in line)
+    assert lines[begin : begin + 4] == [
+        (
+            "  KubeArmorPolicy y/brackets: does not protect it; "
+            "its manifest reads as if it should; KubeArmor means it otherwise"
+        ),
+        (
+            "    as its manifest reads: selected "
+            "(meets: namespace In y; meets: label In app=web; meets: container In nginx)"
+        ),
+        "    as KubeArmor means it: not selected (container nginx is not among gin)",
+        "    as the node's daemon (v1.7.4) takes it: not attached",
+    ]
+
+
+def test_the_example_of_the_readme_is_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, rest = (ROOT / "README.md").read_text().partition("\n$ kubearmor-monitor explain ")
+    call, *example = rest.partition("\n```\n")[0].splitlines()
+    arguments = [str(ROOT / one) if "/traces/" in one else one for one in call.split()]
+    assert cli.main(["explain", *arguments]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in example if line not in said] == ["  …"]
+
+
 def test_what_is_covered_is_explained_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explain", POD, "--trace", str(SEED)]) == 0
     said = capsys.readouterr().out
     assert "KubeArmorClusterPolicy block-pkg-mgr: covered, proven" in said
 
 
-def test_the_explanation_as_json_is_of_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_explanation_as_json_is_the_value(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explain", POD, *UNCOVERED, "--output", "json"]) == 1
     (container,) = json.loads(capsys.readouterr().out)
     assert (container["pod"], container["verdict"]) == (POD.partition("/")[2], "gap")
+    (pair,) = container["policies"]
+    assert pair["trail"][-1] == {
+        "question": "attachment",
+        "knowledge": "known-not",
+        "text": "not attached: The cluster policy misses namespaces created after it",
+        "source": "text/node-a",
+        "at": None,
+        "decides": True,
+    }
+    assert pair["meanings"]["predicted"]["story"][1] == {
+        "text": "namespace team-b came",
+        "at": ["2026-11-23T21:27:59.637381Z", "2026-11-23T21:28:00.637381Z"],
+    }
+
+
+async def test_a_running_monitor_says_the_same_as_its_trace(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cli.main(["explain", POD, *UNCOVERED, "--output", "json"])
+    value = json.loads(capsys.readouterr().out)
+    async with answering({f"/api/v1/explain/{POD}": {"containers": value}}) as url:
+        for output in ("text", "json"):
+            there = ["explain", f"{POD}/nginx", "--url", url, "--output", output]
+            assert await asyncio.to_thread(cli.main, there) == 1
+            heard = capsys.readouterr().out
+            cli.main(["explain", POD, *UNCOVERED, "--output", output])
+            assert heard == capsys.readouterr().out
+        code = await asyncio.to_thread(cli.main, ["explain", f"{POD}/other", "--url", url])
+    assert (code, capsys.readouterr().out) == (
+        1,
+        f"no running container of {POD}/other is known\n",
+    )
 
 
 @pytest.mark.parametrize("pod", ["team-b/other", f"{POD}/other"])
@@ -54,16 +184,7 @@ def test_a_monitor_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[s
 
 
 async def test_a_monitor_in_trouble_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    async def refuse(request: web.Request) -> web.StreamResponse:
-        raise web.HTTPServiceUnavailable(text=request.path)
-
-    application = web.Application()
-    application.router.add_get("/{path:.*}", refuse)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"127.0.0.1:{runner.addresses[0][1]}"
-    code = await asyncio.to_thread(cli.main, ["explain", POD, "--url", url])
-    await runner.cleanup()
+    async with answering({}) as url:
+        code = await asyncio.to_thread(cli.main, ["explain", POD, "--url", url])
     assert code == 3
     assert f"the monitor at {url} answered 503" in capsys.readouterr().err

@@ -43,6 +43,18 @@ def test_the_report_of_every_recording_fits_the_schema(trace: Path) -> None:
     assert errors == []
 
 
+@pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace.parent.name)
+def test_the_explanations_of_every_recording_fit_the_schema(trace: Path) -> None:
+    _, timeline = open_timeline(trace)
+    list(timeline.play())
+    pods = {(one.namespace, one.pod) for one in timeline.report().containers}
+    validator = Draft202012Validator(schema.explanation())
+    for pod in sorted(pods):
+        explained = [wire_report.plain(one) for one in timeline.explain(*pod)]
+        document = orjson.loads(orjson.dumps(explained))
+        assert [error.message for error in validator.iter_errors(document)] == []
+
+
 def test_an_event_that_is_not_described_does_not_fit() -> None:
     validator = Draft202012Validator(schema.events())
     event = next(published(TRACES[0]))
@@ -57,7 +69,7 @@ def test_instants_are_described_as_rfc_3339() -> None:
     assert gap["since"]["prefixItems"] == [instant, instant]
 
 
-@pytest.mark.parametrize("part", ["events", "report"])
+@pytest.mark.parametrize("part", ["events", "report", "explanation"])
 def test_a_part_can_be_printed_alone(part: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["schema", part]) == 0
     one = json.loads(capsys.readouterr().out)

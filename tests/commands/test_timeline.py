@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from monitor.commands.timeline import Timeline
+from monitor.core.explanation import ContainerExplanation
 from monitor.core.model import Announcement, Observation, Report, SourceDown, SourceUp
 from monitor.wire.trace import Moment
 
@@ -45,6 +46,12 @@ class Diary:
             findings=(),
             sources=(),
         )
+
+    def explain(
+        self, namespace: str, pod: str, container: str | None = None, *, at: float
+    ) -> Sequence[ContainerExplanation]:
+        self.notes.append(f"{at:g} explain {namespace}/{pod}/{container}")
+        return ()
 
 
 MOMENTS = (
@@ -119,3 +126,10 @@ def test_an_empty_trace_stops_at_its_start() -> None:
     assert list(played.play()) == []
     assert played.report().at == START
     assert diary.notes == []
+
+
+def test_an_explanation_is_of_where_the_clock_stands() -> None:
+    played, diary = timeline()
+    list(played.play(110.5))
+    played.explain("shop", "cart", "app")
+    assert diary.notes[-1] == "110.5 explain shop/cart/app"

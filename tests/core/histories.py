@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from monitor.core.coverage import Coverage, Settings
-from monitor.core.model import Alert, Changed, DaemonLine, Listed, Log, Observation, Report
+from monitor.core.model import (
+    Alert,
+    Announcement,
+    Changed,
+    DaemonLine,
+    Listed,
+    Log,
+    Observation,
+    Report,
+)
 from tests.core.stories import (
     AUDIT_APT,
     BLOCK_APT,
@@ -47,6 +56,7 @@ def _steps(actions: Sequence[str]) -> st.SearchStrategy[list[Step]]:
 
 
 STEPS: Final = _steps(ACTIONS)
+UNEVEN_STEPS: Final = _steps([*ACTIONS, "missed pod", "missed pod", "namespace"])
 ROLLING_STEPS: Final = _steps([*ACTIONS, "roll", "replace", "replace"])
 
 
@@ -107,6 +117,13 @@ class Life:
     # --- steps ----------------------------------------------------------------------------------
 
     def _pod(self, one: int, other: int) -> None:
+        self._handle(self._start(one, other), status_first=bool(other & 4))
+
+    def _missed_pod(self, one: int, other: int) -> None:
+        """The runtime does not tell the daemon of the Pod's containers."""
+        self._start(one, other)
+
+    def _start(self, one: int, other: int) -> PodOf:
         self.names += 1
         pod = self.story.pod(
             f"pod-{self.names}",
@@ -117,7 +134,7 @@ class Life:
         )
         self.pods.append(pod)
         self.story.wait(0.2)
-        self._handle(pod, status_first=bool(other & 4))
+        return pod
 
     def _cluster_policy(self, one: int, other: int) -> None:
         self._learn(self.story.cluster_policy(self._name(), rules=RULES[(one + other) % 3]))
@@ -250,7 +267,8 @@ class Life:
         daemon = self.daemons[pod.node]
         self.story.see(pod)
         for identity in pod.containers.values():
-            self._push(daemon, identity)
+            if identity in daemon.endpoints:
+                self._push(daemon, identity)
 
     def _learn(self, policy: PolicyOf, *, changed: bool = False) -> None:
         for node, daemon in self.daemons.items():
@@ -347,23 +365,39 @@ def repeated(heard: Sequence[Heard], *, stream: int, length: int, head: int) -> 
     yield from again[-length:] if length else ()
 
 
+class Play:
+    """A core that is told what was heard, each with its own instant; deadlines fire at theirs."""
+
+    def __init__(self, core: Coverage, *, now: float) -> None:
+        self.core = core
+        self.now = now
+        self.ticks = 0
+        self.announced: list[Announcement] = []
+
+    def hear(self, heard: Iterable[Heard]) -> None:
+        for at, observation in heard:
+            self.advance(at)
+            self.announced.extend(self.core.observe(observation, at))
+
+    def advance(self, end: float) -> None:
+        """Let time pass until then."""
+        while (deadline := self.core.next_deadline()) is not None and deadline <= end:
+            self.now = max(self.now, deadline)
+            self.announced.extend(self.core.tick(self.now))
+            self.ticks += 1
+            following = self.core.next_deadline()
+            assert following is None or following > self.now
+        self.now = max(self.now, end)
+
+
+def begun(started: float) -> Play:
+    """A core that has heard nothing yet."""
+    return Play(Coverage(settings=Settings(cluster="tale"), started=started), now=started)
+
+
 def ending(heard: Iterable[Heard], *, started: float, until: float) -> Ending:
     """Play what was heard, each with its own instant; then let all deadlines pass."""
-    core = Coverage(settings=Settings(cluster="tale"), started=started)
-    now, ticks = started, 0
-
-    def advance(end: float) -> None:
-        nonlocal now, ticks
-        while (deadline := core.next_deadline()) is not None and deadline <= end:
-            now = max(now, deadline)
-            core.tick(now)
-            ticks += 1
-            following = core.next_deadline()
-            assert following is None or following > now
-        now = max(now, end)
-
-    for at, observation in heard:
-        advance(at)
-        core.observe(observation, at)
-    advance(until)
-    return Ending(report=core.report(until), ticks=ticks)
+    play = begun(started)
+    play.hear(heard)
+    play.advance(until)
+    return Ending(report=play.core.report(until), ticks=play.ticks)

@@ -1,6 +1,10 @@
-"""Policies of both kinds that bear one name (dossier 5.6, 12.7)."""
+"""Policies of both kinds that bear one name, which a daemon confuses (dossier 5.6, 12.7)."""
 
-from tests.core.stories import BLOCK_YUM, PodOf, PolicyOf, Story, ready
+import pytest
+
+from tests.core.stories import BLOCK_YUM, PodOf, PolicyOf, Story, covered, ready
+
+WEB = {"selector": {"matchLabels": {"app": "web"}}}
 
 
 def namesakes(story: Story) -> tuple[PolicyOf, PolicyOf]:
@@ -109,3 +113,278 @@ def test_policies_of_one_name_whose_lines_were_not_read_whole_stay_open() -> Non
     story.wait(40)
     assert pair(story, pod, own)[0] == "unknown"
     assert pair(story, pod, everywhere)[0] == "unknown"
+
+
+# --- beside a policy of another name, which keeps the rules of the container alive ---------------
+
+
+def named(release: str = "v1.7.4") -> tuple[Story, PolicyOf, PolicyOf, PolicyOf]:
+    """That policy, and a namespaced and a cluster policy of one name, learned in this order."""
+    story = ready(release=release)
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    own = story.policy("guard")
+    cluster = story.cluster_policy("guard")
+    story.learn(base, own, cluster)
+    return story, base, own, cluster
+
+
+def verdicts(story: Story, pod: PodOf, *policies: PolicyOf) -> list[str]:
+    return [story.verdict(pod, policy) for policy in policies]
+
+
+def are_open(story: Story, pod: PodOf, *policies: PolicyOf) -> bool:
+    """Whether nobody can tell."""
+    return {one.split()[0] for one in verdicts(story, pod, *policies)} == {"unknown"}
+
+
+def deleted(story: Story, cluster: PolicyOf, pod: PodOf) -> None:
+    """The cluster policy is deleted, and the daemon writes what it has left for the Pod."""
+    story.remove(cluster)
+    story.learn(cluster, action="deleted")
+    story.intend(pod)
+    story.wait(20)
+
+
+def test_only_the_cluster_policy_that_came_second_is_kept_out() -> None:
+    story, base, own, cluster = named()
+    pod = covered(story)
+    story.wait(20)
+    assert verdicts(story, pod, base, own, cluster) == [
+        "covered applied",
+        "covered applied",
+        "gap name-collision",
+    ]
+    assert story.gaps() == ["open gap name-collision shop/cart/app"]
+
+
+def test_a_cluster_policy_that_came_first_keeps_no_namesake_out() -> None:
+    story = ready()
+    cluster = story.cluster_policy("guard")
+    own = story.policy("guard")
+    story.learn(cluster, own)
+    pod = covered(story)
+    story.wait(20)
+    assert verdicts(story, pod, cluster, own) == ["covered applied"] * 2
+
+
+def test_a_write_that_leaves_rules_shows_the_loss_of_a_namesake_too() -> None:
+    story, base, own, cluster = named()
+    pod = covered(story)
+    story.wait(20)
+    deleted(story, cluster, pod)
+    assert verdicts(story, pod, base, own) == [
+        "covered applied",
+        "lost policy-removed-by-collision",
+    ]
+
+
+def test_a_cluster_policy_that_is_for_others_takes_its_namesake_along_all_the_same() -> None:
+    story = ready()
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    own = story.policy("guard")
+    cluster = story.cluster_policy("guard", only_in=["pay"])
+    story.learn(base, own, cluster)
+    pod = covered(story)
+    story.wait(20)
+    assert verdicts(story, pod, base, own) == ["covered applied"] * 2
+    deleted(story, cluster, pod)
+    assert verdicts(story, pod, base, own) == [
+        "covered applied",
+        "lost policy-removed-by-collision",
+    ]
+
+
+def test_the_line_of_a_namesake_alone_shows_the_loss() -> None:
+    story = ready()
+    own = story.policy("guard")
+    cluster = story.cluster_policy("guard", only_in=["pay"])
+    story.learn(own, cluster)
+    pod = covered(story)
+    story.wait(20)
+    story.learn(cluster, action="modified")
+    story.wait(20)
+    assert story.verdict(pod, own) == "lost policy-removed-by-collision"
+    assert story.gaps() == ["open lost policy-removed-by-collision shop/cart/app"]
+
+
+def test_a_cluster_policy_that_took_the_place_of_its_namesake_does_so_once() -> None:
+    story, base, own, cluster = named()
+    pod = covered(story)
+    story.wait(20)
+    for _ in range(3):
+        story.touch(cluster)
+        story.learn(cluster, action="modified")
+        story.intend(pod)
+        story.wait(20)
+    assert verdicts(story, pod, base, own, cluster) == [
+        "covered applied",
+        "lost policy-removed-by-collision",
+        "covered applied",
+    ]
+    assert story.gaps() == [
+        "closed gap name-collision shop/cart/app",
+        "open lost policy-removed-by-collision shop/cart/app",
+    ]
+
+
+def test_creating_the_policy_again_heals() -> None:
+    story, base, own, cluster = named()
+    pod = covered(story)
+    story.wait(20)
+    deleted(story, cluster, pod)
+    story.remove(own)
+    story.learn(own, action="deleted")
+    story.create_again(own)
+    story.learn(own)
+    story.intend(pod)
+    story.wait(20)
+    assert verdicts(story, pod, base, own) == ["covered applied"] * 2
+    assert story.open_gaps() == ()
+
+
+def test_a_pod_that_is_evaluated_again_loses_what_was_never_stored() -> None:
+    """A container that ran when the cluster policy came has it, until its Pod changes."""
+    story = ready()
+    elsewhere = story.policy("guard", namespace="pay")
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    story.learn(elsewhere, base)
+    pod = covered(story)
+    story.wait(20)
+    cluster = story.cluster_policy("guard")
+    story.learn(cluster)
+    story.intend(pod)
+    story.wait(20)
+    assert story.verdict(pod, cluster) == "covered applied"
+    story.see(pod)
+    story.intend(pod)
+    story.wait(20)
+    assert story.verdict(pod, cluster) == "gap name-collision"
+    assert story.gaps() == ["open gap name-collision shop/cart/app"]
+
+
+# --- what leaves it open -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("release", ["v1.5.6", "v1.5.7", "v1.3.0"])
+def test_where_namespaces_are_not_looked_at_again_it_is_open(release: str) -> None:
+    story, _, own, cluster = named(release)
+    pod = covered(story)
+    story.wait(20)
+    assert are_open(story, pod, own, cluster)
+
+
+def test_in_the_first_release_that_looks_again_it_is_not() -> None:
+    story, _, own, cluster = named("v1.6.0")
+    pod = covered(story)
+    story.wait(20)
+    assert verdicts(story, pod, own, cluster) == ["covered applied", "gap name-collision"]
+
+
+def reselected(story: Story, policy: PolicyOf, pod: PodOf) -> None:
+    """The policy gets another selector, which takes the Pod too."""
+    policy.spec = {**policy.spec, **WEB}
+    story.edit(policy)
+    story.learn(policy, action="modified")
+    story.intend(pod)
+    story.wait(20)
+
+
+def test_an_edited_selector_leaves_it_open_however_often_the_rules_are_edited_after() -> None:
+    story, _, own, cluster = named()
+    pod = covered(story, labels={"app": "web"})
+    story.wait(20)
+    reselected(story, own, pod)
+    assert are_open(story, pod, own, cluster)
+    story.edit(own)
+    story.learn(own, action="modified")
+    story.intend(pod)
+    story.wait(20)
+    assert are_open(story, pod, own, cluster)
+
+
+def test_a_daemon_that_starts_after_the_edit_knows_one_selector_only() -> None:
+    story, base, own, cluster = named()
+    pod = covered(story, labels={"app": "web"})
+    story.wait(20)
+    reselected(story, own, pod)
+    story.replace()
+    story.wait(1)
+    story.boot()
+    story.register(pod)
+    story.write(pod)
+    story.wait(20)
+    assert verdicts(story, pod, base, own, cluster) == [
+        "covered applied",
+        "covered applied",
+        "gap name-collision",
+    ]
+
+
+def test_a_policy_that_is_created_again_with_another_selector_leaves_it_open() -> None:
+    story, _, own, cluster = named()
+    pod = covered(story, labels={"app": "web"})
+    story.wait(20)
+    story.remove(own)
+    story.learn(own, action="deleted")
+    own.spec = {**own.spec, **WEB}
+    story.create_again(own)
+    story.learn(own)
+    story.intend(pod)
+    story.wait(20)
+    assert are_open(story, pod, own, cluster)
+
+
+def test_labels_that_releases_read_otherwise_leave_it_open() -> None:
+    story = ready()
+    hosts = {"kubernetes.io/hostname": "n1,n2"}
+    own = story.policy("guard", labels=hosts)
+    cluster = story.cluster_policy("guard", rules=BLOCK_YUM)
+    story.learn(own, cluster)
+    pod = covered(story, labels={"kubernetes.io/hostname": "n2"})
+    story.wait(20)
+    assert are_open(story, pod, own, cluster)
+
+
+def test_more_lines_than_are_kept_leave_it_open() -> None:
+    story, _, own, cluster = named()
+    pod = covered(story)
+    for _ in range(130):
+        story.learn(own, cluster, action="modified")
+    story.intend(pod)
+    story.wait(20)
+    assert are_open(story, pod, own, cluster)
+
+
+def test_a_policy_that_was_alone_for_long_leaves_it_told() -> None:
+    story = ready()
+    own = story.policy("guard")
+    story.learn(own)
+    for _ in range(300):
+        story.touch(own)
+        story.learn(own, action="modified")
+        story.wait(1)
+    cluster = story.cluster_policy("guard", rules=BLOCK_YUM)
+    story.learn(cluster)
+    story.wait(1)
+    pod = covered(story)
+    story.wait(20)
+    assert verdicts(story, pod, own, cluster) == ["covered applied", "gap name-collision"]
+
+
+def test_a_stale_list_of_a_relabelled_pod_leaves_it_open() -> None:
+    story, _, own, cluster = named("v1.6.12")
+    pod = covered(story, labels={"app": "web"})
+    story.wait(20)
+    story.relabel(pod, app="db")
+    story.see(pod)
+    story.intend(pod)
+    story.wait(20)
+    assert are_open(story, pod, own, cluster)
+
+
+def test_a_name_in_the_output_that_we_never_saw_leaves_it_open() -> None:
+    story, _, own, cluster = named()
+    story.say("Detected a Security Policy (added/gone/guard)")
+    pod = covered(story)
+    story.wait(20)
+    assert are_open(story, pod, own, cluster)

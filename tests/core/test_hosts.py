@@ -602,6 +602,18 @@ def test_a_pod_waiting_too_long_is_not_excused_by_a_younger_one() -> None:
     assert story.host(policy) == "gap unexplained"
 
 
+def test_a_network_policy_for_pods_is_missing_since_the_first_one_that_was_not_handled() -> None:
+    story = ready()
+    policy = story.network_policy(pods={"app": "cart"})
+    story.learn(policy)
+    story.see(story.pod("one", labels={"app": "cart"}))
+    story.until(100)
+    story.pod("late", labels={"app": "cart"})
+    story.wait(15)
+    (pair,) = node(story).policies
+    assert (pair.verdict, pair.since) == ("gap", (ZERO + 100, ZERO + 100))
+
+
 def test_a_network_policy_concerns_a_pod_until_its_containers_have_ended() -> None:
     story = ready()
     policy = story.network_policy(pods={"app": "cart"})
@@ -777,6 +789,22 @@ def test_a_policy_that_was_not_in_force_is_not_lost_with_its_daemon() -> None:
     assert story.host(policy) == "gap daemon-down"
 
 
+def test_a_policy_is_not_lost_with_a_daemon_that_took_its_node_for_audited() -> None:
+    story = listening()
+    story.protects_hosts = True
+    story.daemon()
+    story.wait(20)
+    story.begin()
+    story.say("Node Annotations: map[kubearmor-policy:audited kubearmor-visibility:none]")
+    story.say("Initialized BPF-LSM Enforcer", "Initialized KubeArmor")
+    policy = story.host_policy()
+    story.wait(0.2)
+    story.learn(policy)
+    story.kill()
+    story.wait(20)
+    assert story.host(policy) == "gap daemon-down"
+
+
 def test_a_node_that_no_daemon_can_protect_is_unsupported() -> None:
     story = ready(hosts=True)
     story.node("win", system="windows")
@@ -852,6 +880,20 @@ def test_without_any_text_host_policies_are_unknown() -> None:
     policy = story.host_policy()
     story.wait(120)
     assert story.host(policy) == "unknown no-evidence-source"
+
+
+@pytest.mark.parametrize("phase", ["starting", "ready"])
+def test_output_that_can_be_read_only_now_gives_time_to_read_it(phase: str) -> None:
+    story = listening(text=False)
+    policy = story.host_policy()
+    story.daemon()
+    story.wait(20 if phase == "starting" else 120)
+    assert story.host(policy) == "unknown no-evidence-source"
+    story.up("text/node-a")
+    story.wait(9)
+    assert story.host(policy) == "pending"
+    story.wait(2)
+    assert story.host(policy) == "unknown source-outage"
 
 
 def test_labels_that_changed_during_an_outage_count_from_its_end() -> None:

@@ -1,22 +1,35 @@
 """A policy's fate beside a namesake of the other kind (dossier 5.6), for one container."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.believed import Believed
 from monitor.core.daemon_events import Action, PodEvent, PolicyEvent
 from monitor.core.evidence import PolicyKey
-from monitor.core.namesakes import NamesakeLine, attachment
-from monitor.core.semantics import DESCRIBED, NEWEST, Behaviour
+from monitor.core.namesakes import Attachment, NamesakeLine, fate
+from monitor.core.semantics import DESCRIBED, NEWEST, Behaviour, behaviour
 
 CLUSTER: Final[PolicyKey] = ("KubeArmorClusterPolicy", "", "p")
 SHOP: Final[PolicyKey] = ("KubeArmorPolicy", "shop", "p")
 PAY: Final[PolicyKey] = ("KubeArmorPolicy", "pay", "p")
 KEYS: Final = {"cluster": CLUSTER, "shop": SHOP, "pay": PAY}
 ALL: Final = {CLUSTER: True, SHOP: True, PAY: False}
+
+
+def attachment(
+    key: PolicyKey,
+    lines: Sequence[NamesakeLine],
+    *,
+    selects: Mapping[PolicyKey, bool],
+    evaluated: Sequence[int],
+    behaviour: Behaviour = NEWEST,
+) -> Attachment:
+    found = fate(key, lines, selects=selects, evaluated=evaluated, behaviour=behaviour)
+    return found.attachment
 
 
 def told(story: str) -> tuple[list[NamesakeLine], list[int]]:
@@ -67,17 +80,60 @@ def test_a_policy_that_does_not_select_the_container_has_lost_nothing() -> None:
     assert attachment(SHOP, lines, selects=selects, evaluated=evaluated) == "not-attached"
 
 
+@pytest.mark.parametrize(
+    ("story", "shop"),
+    [
+        ("+shop ! +cluster", "attached"),
+        ("+shop ! ~cluster", "removed"),
+        ("+shop ! -cluster", "removed"),
+    ],
+)
+def test_a_cluster_policy_that_does_not_select_the_container_takes_its_namesake_too(
+    story: str, shop: str
+) -> None:
+    lines, evaluated = told(story)
+    selects = {SHOP: True}
+    assert attachment(SHOP, lines, selects=selects, evaluated=evaluated) == shop
+    assert attachment(CLUSTER, lines, selects=selects, evaluated=evaluated) == "not-attached"
+
+
+@pytest.mark.parametrize(
+    ("key", "story", "release", "answer"),
+    [
+        (PAY, "+pay !", "v1.4.0", "attached"),
+        (PAY, "+pay !", "v1.4.1", "not-attached"),
+        (PAY, "! +pay", "v1.4.0", "not-attached"),
+        (SHOP, "! ~shop", "v1.5.6", "not-attached"),
+        (SHOP, "! ~shop", "v1.5.7", "attached"),
+        (SHOP, "+shop ! -cluster +shop !", "v1.6.12", "attached"),
+        (CLUSTER, "+shop +cluster ! -shop +cluster !", "v1.6.12", "attached"),
+        (CLUSTER, "! +shop +cluster !", "v1.6.12", "attached"),
+        (CLUSTER, "! +shop +cluster !", "v1.6.13", "not-stored"),
+    ],
+)
+def test_what_a_namesake_does_depends_on_the_release(
+    key: PolicyKey, story: str, release: str, answer: str
+) -> None:
+    lines, evaluated = told(story)
+    selects = {CLUSTER: True, SHOP: key == SHOP}
+    known = behaviour(release)
+    assert known is not None
+    found = attachment(key, lines, selects=selects, evaluated=evaluated, behaviour=known)
+    assert found == answer
+
+
 actions = st.sampled_from(("added", "modified", "deleted"))
 
 
+@settings(max_examples=300, deadline=None)
 @given(
-    behaviour=st.sampled_from(DESCRIBED),
+    release=st.sampled_from(DESCRIBED),
     events=st.lists(st.one_of(st.none(), st.tuples(actions, st.sampled_from([*KEYS.values()])))),
     labels=st.dictionaries(st.just("app"), st.just("web")),
     named=st.booleans(),
 )
 def test_the_short_answer_is_that_of_the_whole_model(
-    behaviour: Behaviour,
+    release: Behaviour,
     events: list[tuple[Action, PolicyKey] | None],
     labels: dict[str, str],
     *,
@@ -91,7 +147,7 @@ def test_the_short_answer_is_that_of_the_whole_model(
         CLUSTER: {"selector": {"matchExpressions": [expression]}},
     }
     selects = {SHOP: bool(labels), PAY: False, CLUSTER: named}
-    believed = Believed(behaviour, namespaces=("shop", "pay"))
+    believed = Believed(release, namespaces=("shop", "pay"))
     lines, evaluated = [], []
     pod = PodEvent(
         action="modified", namespace="shop", name="x", labels=labels, containers={"app": "1"}
@@ -112,7 +168,7 @@ def test_the_short_answer_is_that_of_the_whole_model(
     found = {
         key
         for key in KEYS.values()
-        if attachment(key, lines, selects=selects, evaluated=evaluated, behaviour=behaviour)
+        if attachment(key, lines, selects=selects, evaluated=evaluated, behaviour=release)
         == "attached"
     }
     assert found == attached
@@ -120,6 +176,23 @@ def test_the_short_answer_is_that_of_the_whole_model(
 
 def test_the_newest_release_is_meant_where_none_is_named() -> None:
     lines, evaluated = told("+shop +cluster !")
-    assert attachment(CLUSTER, lines, selects=ALL, evaluated=evaluated) == attachment(
+    assert fate(CLUSTER, lines, selects=ALL, evaluated=evaluated) == fate(
         CLUSTER, lines, selects=ALL, evaluated=evaluated, behaviour=NEWEST
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "story", "position"),
+    [
+        (SHOP, "+shop ! +cluster ~cluster", 3),
+        (SHOP, "+shop ! +cluster ~cluster ~cluster ! ~cluster", 3),
+        (SHOP, "+shop ! +cluster -cluster -cluster !", 3),
+        (CLUSTER, "+shop +cluster ! ~shop !", 1),
+        (SHOP, "+shop !", 0),
+    ],
+)
+def test_where_a_namesake_did_it_is_told_however_often_the_namesake_is_touched(
+    key: PolicyKey, story: str, position: int
+) -> None:
+    lines, evaluated = told(story)
+    assert fate(key, lines, selects=ALL, evaluated=evaluated).position == position

@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitor.core.host_semantics import DESCRIBED, NEWEST, host_behaviour
+from monitor.core.host_semantics import DESCRIBED, NEWEST, HostBehaviour, host_behaviour
 from monitor.core.node_selector import NodeSelector, identities_of, read_labels
 
 NODE = {
@@ -36,6 +36,52 @@ SAME_IN_ALL: dict[str, tuple[dict[str, str], bool]] = {
 def test_plain_labels_mean_the_same_in_every_release(what: str, release: str) -> None:
     labels, answer = SAME_IN_ALL[what]
     assert selects(labels, NODE, release) is answer
+
+
+SWITCHES: list[tuple[str, str, HostBehaviour]] = [
+    # the first release, the last one, what they do
+    (
+        "v1.4.0",
+        "v1.6.13",
+        HostBehaviour(
+            names_hosts=False,
+            pattern_keys=("kubearmor.io/container.name", "kubearmor.io/hostname"),
+            network_policies=False,
+            network_selects_pods=False,
+        ),
+    ),
+    (
+        "v1.6.14",
+        "v1.7.3",
+        HostBehaviour(
+            names_hosts=False,
+            pattern_keys=(
+                "kubearmor.io/container.name",
+                "kubearmor.io/hostname",
+                "kubernetes.io/hostname",
+            ),
+            network_policies=True,
+            network_selects_pods=False,
+        ),
+    ),
+    (
+        "v1.7.4",
+        "v1.8.0",
+        HostBehaviour(
+            names_hosts=True,
+            pattern_keys=("kubearmor.io/container.name",),
+            network_policies=True,
+            network_selects_pods=True,
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("first", "last", "switches"), SWITCHES)
+def test_releases_differ_in_what_the_table_says_and_in_nothing_else(
+    first: str, last: str, switches: HostBehaviour
+) -> None:
+    assert host_behaviour(first) == host_behaviour(last) == switches
 
 
 HOST = "kubernetes.io/hostname"

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from monitor.core.semantics import DESCRIBED, NEWEST, behaviour
-from tests.core.stories import BLOCK_YUM, PodOf, PolicyOf, Story, covered, ready
+from tests.core.stories import BLOCK_YUM, ZERO, PodOf, PolicyOf, Story, covered, listening, ready
 
 FIRST: Final[Mapping[str, Any]] = {
     "leaks_namespaced": True,
@@ -154,13 +154,32 @@ def widened(release: str) -> tuple[Story, PodOf, PolicyOf]:
 
 @pytest.mark.parametrize(
     ("release", "verdict"),
-    [("v1.5.6", "unknown no-evidence-source"), ("v1.5.7", "covered applied")],
+    [
+        ("v1.3.0", "unknown release-unknown"),
+        ("v1.5.6", "unknown no-evidence-source"),
+        ("v1.5.7", "covered applied"),
+    ],
 )
 def test_before_v1_5_7_an_edit_that_widens_a_selector_is_not_taken_for_protection(
     release: str, verdict: str
 ) -> None:
     story, pod, _ = widened(release)
     assert story.verdict(pod) == verdict
+
+
+def test_an_edited_list_of_host_names_reaches_a_container_that_runs() -> None:
+    story = ready(release="v1.7.4")
+    policy = story.policy(labels={"kubernetes.io/hostname": "n1"})
+    story.learn(policy)
+    pod = covered(story, labels={"kubernetes.io/hostname": "n2"})
+    story.wait(5)
+    hosts = {"matchLabels": {"kubernetes.io/hostname": "n1,n2"}}
+    policy.spec = {**policy.spec, "selector": hosts}
+    story.edit(policy)
+    story.learn(policy, action="modified")
+    story.push(pod)
+    story.wait(30)
+    assert story.verdict(pod) == "covered applied"
 
 
 def test_before_v1_5_7_a_container_that_starts_after_the_edit_is_covered() -> None:
@@ -218,3 +237,292 @@ def test_the_config_map_says_what_is_untracked_from_v1_6_7(release: str, verdict
     pod = covered(story)
     story.wait(30)
     assert story.verdict(pod) == verdict
+
+
+# --- a Pod that was relabelled, before v1.6.13 ---------------------------------------------------
+
+
+def relabelled(release: str, *, policy_first: bool = True) -> tuple[Story, PodOf, PolicyOf]:
+    """A container that another policy keeps busy gets the label of a policy."""
+    story = ready(release=release)
+    policies = [story.cluster_policy("base", rules=BLOCK_YUM)]
+    wanted = story.policy("wanted", labels={"app": "db"}) if policy_first else None
+    story.learn(*policies, *([wanted] if wanted else []))
+    pod = covered(story, labels={"app": "web"})
+    story.wait(20)
+    story.relabel(pod, app="db")
+    story.see(pod)
+    story.intend(pod)
+    story.wait(20)
+    if wanted is None:
+        wanted = story.policy("wanted", labels={"app": "db"})
+        story.learn(wanted)
+        story.intend(pod)
+        story.wait(20)
+    return story, pod, wanted
+
+
+@pytest.mark.parametrize("release", ["v1.5.7", "v1.6.12", "v1.6.13"])
+def test_what_is_written_for_a_relabelled_pod_is_in_force(release: str) -> None:
+    story, pod, wanted = relabelled(release)
+    assert story.verdict(pod, wanted) == "covered applied"
+
+
+@pytest.mark.parametrize(
+    ("release", "verdict"),
+    [
+        ("v1.5.7", "lost rules-removed"),
+        ("v1.6.12", "lost rules-removed"),
+        ("v1.6.13", "covered applied"),
+        ("v1.3.0", "unknown release-unknown"),
+    ],
+)
+def test_before_v1_6_13_the_next_policy_event_writes_the_stale_list_again(
+    release: str, verdict: str
+) -> None:
+    story, pod, wanted = relabelled(release)
+    story.learn(story.policy("other", namespace="pay"))
+    story.intend(pod)
+    story.wait(20)
+    assert story.verdict(pod, wanted) == verdict
+
+
+@pytest.mark.parametrize(
+    ("release", "verdict"),
+    [("v1.6.12", "gap unexplained"), ("v1.6.13", "covered applied")],
+)
+def test_before_v1_6_13_a_policy_is_held_against_the_labels_of_the_start(
+    release: str, verdict: str
+) -> None:
+    story, pod, wanted = relabelled(release, policy_first=False)
+    assert story.verdict(pod, wanted) == verdict
+
+
+def test_a_stale_list_that_is_written_over_and_over_is_one_gap() -> None:
+    story, pod, _ = relabelled("v1.6.12")
+    other = story.policy("other", namespace="pay")
+    for action in ("added", "modified", "deleted"):
+        story.learn(other, action=action)
+        story.intend(pod)
+        story.wait(20)
+    (gap,) = story.report().gaps
+    assert (gap.state, gap.cause) == ("open", "rules-removed")
+    assert gap.since[1] - ZERO == pytest.approx(41, abs=1)
+
+
+def lottery(release: str = "v1.7.4") -> tuple[Story, PodOf, PolicyOf]:
+    """A Pod of two containers gets the label of a policy; `app` is the one that is drawn."""
+    story = ready(release=release)
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    wanted = story.policy("wanted", labels={"app": "db"})
+    story.learn(base, wanted)
+    pod = covered(story, labels={"app": "web"}, containers=("app", "log"))
+    story.wait(20)
+    story.relabel(pod, app="db")
+    story.see(pod)
+    story.intend(pod, "app")
+    story.wait(20)
+    return story, pod, wanted
+
+
+@pytest.mark.parametrize(
+    ("release", "drawn"), [("v1.6.12", "lost rules-removed"), ("v1.7.4", "covered applied")]
+)
+def test_a_container_that_is_not_drawn_is_not_covered_by_the_pushes_of_policies(
+    release: str, drawn: str
+) -> None:
+    story, pod, wanted = lottery(release)
+    other = story.policy("other", namespace="pay")
+    for action in ("added", "modified", "deleted"):
+        story.learn(other, action=action)
+        story.intend(pod)
+        story.wait(20)
+        assert story.verdict(pod, wanted, "app") == drawn
+        assert story.verdict(pod, wanted, "log") == "gap partial-refresh"
+    assert story.gaps().count("open gap partial-refresh shop/cart/log") == 1
+
+
+def test_a_container_that_is_drawn_later_is_covered_from_then_on() -> None:
+    story, pod, wanted = lottery()
+    other = story.policy("other", namespace="pay")
+    story.learn(other)
+    story.intend(pod)
+    story.wait(20)
+    story.see(pod)
+    story.intend(pod, "log")
+    story.wait(20)
+    story.learn(other, action="modified")
+    story.intend(pod)
+    story.wait(20)
+    assert story.verdict(pod, wanted, "log") == "covered applied"
+    assert story.gaps() == ["closed gap partial-refresh shop/cart/log"]
+
+
+def test_which_container_was_drawn_is_open_where_policies_were_pushed_twice_meanwhile() -> None:
+    story = ready()
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    wanted = story.policy("wanted", labels={"app": "db"})
+    story.learn(base, wanted)
+    pod = covered(story, labels={"app": "web"}, containers=("app", "log"))
+    story.wait(20)
+    story.relabel(pod, app="db")
+    story.see(pod)
+    other = story.policy("other", namespace="pay")
+    for action in ("added", "modified"):
+        story.learn(other, action=action)
+        story.intend(pod)
+    story.wait(30)
+    assert story.verdict(pod, wanted, "log") == "unknown no-evidence-source"
+
+
+def test_a_relabelling_that_is_told_after_its_lines_shows_who_was_drawn() -> None:
+    story = ready()
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    wanted = story.policy("wanted", labels={"app": "db"})
+    other = story.policy("other", namespace="pay")
+    story.learn(base, wanted, other)
+    pod = covered(story, labels={"app": "web"}, containers=("app", "log"))
+    story.wait(20)
+    story.see(pod)
+    story.intend(pod, "app")
+    story.learn(other, action="modified")
+    story.intend(pod)
+    story.relabel(pod, app="db")
+    story.wait(20)
+    assert story.verdict(pod, wanted, "app") == "covered applied"
+    assert story.verdict(pod, wanted, "log") == "gap partial-refresh"
+
+
+def test_a_race_of_two_policies_draws_no_container() -> None:
+    story, pod, wanted = lottery()
+    other = story.cluster_policy("other", rules=BLOCK_YUM)
+    story.touch(wanted)
+    story.learn(wanted, action="modified")
+    story.learn(other)
+    story.intend(pod)
+    story.wait(20)
+    assert story.verdict(pod, wanted, "log") == "gap partial-refresh"
+
+
+def test_a_sole_container_is_drawn_whatever_comes_between_the_line_and_its_write() -> None:
+    story = ready()
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    wanted = story.policy("wanted", labels={"app": "db"})
+    story.learn(base, wanted)
+    pod = covered(story, labels={"app": "web"})
+    story.wait(20)
+    story.relabel(pod, app="db")
+    story.see(pod)
+    story.learn(story.policy("other", namespace="pay"))
+    story.intend(pod)
+    story.wait(20)
+    assert story.verdict(pod, wanted) == "covered applied"
+
+
+def test_enabling_a_pod_is_no_lottery_for_what_is_written() -> None:
+    story = ready()
+    policy = story.cluster_policy("base")
+    story.learn(policy)
+    pod = story.pod(containers=("app", "log"), annotations={"kubearmor-policy": "audited"})
+    story.wait(20)
+    story.annotate(pod, kubearmor_policy="enabled")
+    story.register(pod)
+    story.see(pod)
+    story.learn(story.policy("other", namespace="pay"))
+    story.push(pod)
+    story.wait(20)
+    assert story.verdict(pod, container="log") == "covered applied"
+
+
+def test_before_v1_5_7_policies_of_other_namespaces_do_not_write_a_stale_list() -> None:
+    story, pod, _ = relabelled("v1.5.6")
+    story.learn(story.policy("other", namespace="pay"))
+    story.wait(20)
+    story.learn(story.policy("another", labels={"app": "web"}))
+    story.intend(pod)
+    story.wait(20)
+    (gap,) = story.report().gaps
+    assert gap.since[1] - ZERO == pytest.approx(61, abs=1)
+
+
+def test_a_policy_that_comes_again_does_not_open_the_gap_again() -> None:
+    story, pod, _ = relabelled("v1.6.12")
+    other = story.policy("other", namespace="pay")
+    for _ in range(3):
+        story.learn(other)
+        story.intend(pod)
+        story.wait(20)
+    assert story.gaps() == ["open lost rules-removed shop/cart/app"]
+
+
+def test_a_policy_that_the_stale_list_does_not_take_says_why() -> None:
+    story, pod, wanted = relabelled("v1.6.12", policy_first=False)
+    (reason,) = story.report().gaps[0].reasons
+    assert story.pair(pod, wanted).predicted is False
+    assert reason.evidence == (
+        "the daemon's list still has the labels that the Pod had until 2026-01-01T00:00:21Z, and "
+        "the policy came later"
+    )
+
+
+def test_which_labels_a_daemon_knows_is_open_where_they_changed_while_nobody_looked() -> None:
+    story = listening()
+    story.cluster_policy("base", rules=BLOCK_YUM)
+    wanted = story.policy("wanted", labels={"app": "db"})
+    pod = story.pod(labels={"app": "web"})
+    story.wait(20)
+    story.down("kubernetes/pods")
+    story.relabel(pod, app="db")
+    story.daemon(release="v1.6.4")
+    story.boot()
+    story.register(pod)
+    story.see(pod, action="added")
+    story.push(pod)
+    story.wait(1)
+    story.up("kubernetes/pods")
+    story.learn(story.policy("other", namespace="pay"))
+    story.intend(pod)
+    story.wait(30)
+    assert story.verdict(pod, wanted) == "unknown no-evidence-source"
+
+
+def test_before_v1_6_13_the_next_write_for_the_pod_heals() -> None:
+    story, pod, wanted = relabelled("v1.6.4")
+    story.learn(story.policy("other", namespace="pay"))
+    story.intend(pod)
+    story.wait(20)
+    story.see(pod)
+    story.intend(pod)
+    story.wait(20)
+    assert story.verdict(pod, wanted) == "covered applied"
+    assert [gap.state for gap in story.report().gaps] == ["closed"]
+
+
+def test_before_v1_6_13_a_daemon_that_starts_after_the_relabelling_knows_the_labels() -> None:
+    story, pod, wanted = relabelled("v1.6.4")
+    story.replace()
+    story.wait(1)
+    story.boot()
+    story.register(pod)
+    story.see(pod, action="added")
+    story.push(pod)
+    story.wait(5)
+    story.learn(story.policy("other", namespace="pay"))
+    story.intend(pod)
+    story.wait(20)
+    assert story.verdict(pod, wanted) == "covered applied"
+
+
+def test_before_v1_6_13_what_the_first_labels_had_already_is_not_touched() -> None:
+    story = ready(release="v1.6.4")
+    base = story.cluster_policy("base")
+    story.learn(base)
+    pod = covered(story, labels={"app": "web"})
+    story.wait(20)
+    story.relabel(pod, app="db")
+    story.see(pod)
+    story.intend(pod)
+    story.learn(story.policy("other", namespace="pay"))
+    story.intend(pod)
+    story.wait(20)
+    assert story.verdict(pod, base) == "covered applied"

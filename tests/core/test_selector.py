@@ -64,7 +64,9 @@ def test_host_names_are_patterns_and_later_lists(
     ("pattern", "host", "answer"),
     [
         ("n++2", "nn2", True),
+        ("n++2", "2", False),
         ("n*+2", "2", True),
+        ("n+*2", "2", True),
         ("(?:n)1", "n1", False),
         ("[", "[", False),
     ],

@@ -69,11 +69,11 @@ class SmallView:
         assert isinstance(plain, dict)
         return plain
 
-    def explain(self, namespace: str, pod: str) -> Sequence[Mapping[str, Any]] | None:
+    def explain(self, namespace: str, pod: str) -> Mapping[str, Any] | None:
         found = [
             one for one in self.rows("containers") if (one.namespace, one.pod) == (namespace, pod)
         ]
-        return [self.present(one) for one in found] or None
+        return {"at": AT, "containers": [self.present(one) for one in found]} if found else None
 
     async def metrics(self, *, openmetrics: bool) -> bytes:
         return b"# EOF\n" if openmetrics else b"plain 1\n" * 1000

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from monitor.core.causes.entry import Cause
+from monitor.core.causes.entry import Cause, ReleaseRemedy
 from monitor.core.causes.phrases import (
     RESTART_PRICE,
     TOUCH_CAVEAT,
@@ -74,14 +74,26 @@ LOSS: Final = (
         ),
         shown_by=(
             "The daemon's output has `Deleting inner map` for the container's id after it had "
-            "created one."
+            "created one. Below v1.6.13 also `Updating container rules` after a policy's line, for "
+            "a Pod whose labels were changed while it ran: the daemon goes on with the old ones."
         ),
         remedy=(
             "Touch the policy so that the daemons write it again, which costs no protection: "
             f"{TOUCH_EITHER}. {TOUCH_CAVEAT}. If it does not come back, restart the node's daemon. "
             f"{RESTART_PRICE}."
         ),
-        remedies=(TOUCHED_TOO_WIDELY,),
+        remedies=(
+            TOUCHED_TOO_WIDELY,
+            ReleaseRemedy(
+                since="v1.5.7",
+                before="v1.6.13",
+                text=(
+                    "From v1.5.7 to below v1.6.13 touching the policy does not help a Pod whose "
+                    "labels were changed while it ran: replace the Pod, and its successor is "
+                    "covered."
+                ),
+            ),
+        ),
     ),
     Cause(
         code="policy-removed-by-collision",

@@ -19,16 +19,9 @@ from monitor.core.kubernetes import (
     Policy,
     Resource,
 )
-from monitor.core.model import (
-    Changed,
-    DaemonLine,
-    Listed,
-    Observation,
-    Report,
-    SourceDown,
-    SourceUp,
-)
+from monitor.core.model import DaemonLine, Observation, Report, SourceDown, SourceUp
 from monitor.core.nodes import DAEMON_CONTAINER, DAEMON_LABEL
+from monitor.core.objects import Objects
 
 T = TypeVar("T", bound=Object)
 
@@ -47,7 +40,7 @@ class Notes:
 
     def __init__(self, *, kubearmor: str) -> None:
         self._kubearmor = kubearmor
-        self._objects: dict[Resource, dict[str, Object]] = {}
+        self._objects = Objects()
         self._lives: dict[tuple[str, int], Incarnation] = {}
         self._sources: dict[str, str] = {}
 
@@ -58,13 +51,8 @@ class Notes:
 
     def observe(self, observation: Observation) -> None:
         """Take one observation."""
+        self._objects.observe(observation)
         match observation:
-            case Listed(resource=resource, items=items):
-                self._objects[resource] = {item.metadata.uid: item for item in items}
-            case Changed(resource=resource, type="DELETED", object=item):
-                self._objects.setdefault(resource, {}).pop(item.metadata.uid, None)
-            case Changed(resource=resource, object=item):
-                self._objects.setdefault(resource, {})[item.metadata.uid] = item
             case DaemonLine(fact=fact) if isinstance(fact, TELLING):
                 self._life(observation).fold(observation, 0.0)
             case SourceUp(name=name):
@@ -103,15 +91,13 @@ class Notes:
         return {node: pod.status.pod_ip for node, pod in self._pods().items() if pod.status.pod_ip}
 
     def _policies(self) -> Iterator[tuple[str, tuple[Policy, ...]]]:
-        for resource in self._objects:
+        for resource in self._objects.resources:
             if resource in POLICY_KINDS:
                 yield resource, self._read(resource, Policy) or ()
 
     def _read(self, resource: Resource, kind: type[T]) -> tuple[T, ...] | None:
-        objects = self._objects.get(resource)
-        if objects is None:
-            return None
-        return tuple(item for item in objects.values() if isinstance(item, kind))
+        known = resource in self._objects.resources
+        return self._objects.of(resource, kind) if known else None
 
     def _life(self, line: DaemonLine) -> Incarnation:
         identity = (line.pod_uid, line.restart)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from monitor.core.causes import FINDINGS
+from monitor.core.containers import exempt, unsupported
 from monitor.core.findings.found import Found, title
 from monitor.core.lint import remarks_among, remarks_in, remarks_on
 from monitor.core.lint.cluster import Cluster, PodShape, reaches
@@ -13,7 +14,6 @@ from monitor.core.world import World
 
 INTENT: Final = frozenset(code for code, kind in FINDINGS.items() if kind.kind == "intent")
 LEFT_OUT: Final = "namespace-left-out"
-SPARED: Final = frozenset({"exempt", "unsupported"})
 
 
 class Intents:
@@ -26,7 +26,7 @@ class Intents:
         """What the manifests show, by policy and code."""
         policies = {policy.key: policy for policy in world.policies.values()}
         manifests = {key: _manifest(policy) for key, policy in policies.items()}
-        cluster = _cluster(world)
+        cluster, protectable = _cluster(world), _protectable(world)
         read = self._read
         self._read = {}
         remarks: list[Remark] = [*remarks_among(manifests.values())]
@@ -37,7 +37,7 @@ class Intents:
             remarks += remarks_in(manifests[key], cluster)
         grouped: dict[tuple[str, tuple[str, str, str]], list[str]] = {}
         for remark in remarks:
-            if remark.code in INTENT and _matters(remark, world):
+            if remark.code in INTENT and _matters(remark, world, protectable=protectable):
                 reasons = grouped.setdefault((remark.code, remark.policy.key), [])
                 if remark.reason not in reasons:
                     reasons.append(remark.reason)
@@ -57,17 +57,28 @@ def _manifest(policy: PolicyState) -> Manifest:
     )
 
 
-def _matters(remark: Remark, world: World) -> bool:
+def _matters(remark: Remark, world: World, *, protectable: frozenset[str]) -> bool:
     """Notes do not, unless a cluster policy leaves out Pods that could be protected."""
     if remark.severity != "note":
         return True
     if remark.code != LEFT_OUT:
         return False
     selector = world.policies[remark.policy.key].selector
-    return any(
-        container.verdict not in SPARED and not reaches(selector, container.pod.namespace)
-        for container in world.containers.values()
-    )
+    return any(not reaches(selector, namespace) for namespace in protectable)
+
+
+def _protectable(world: World) -> frozenset[str]:
+    """The namespaces in which a container runs on which KubeArmor would enforce."""
+    found: set[str] = set()
+    for node in world.nodes.values():
+        untracked = world.untracked(node)
+        for container in node.containers.values():
+            pod = container.pod
+            if pod.namespace in found or unsupported(pod, container.kind) is not None:
+                continue
+            if exempt(pod, untracked=untracked) is None:
+                found.add(pod.namespace)
+    return frozenset(found)
 
 
 def _cluster(world: World) -> Cluster:
