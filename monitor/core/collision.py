@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import LINES_OF_A_NAME_KEPT, Incarnation, PolicyKey
@@ -38,6 +39,8 @@ class Namesakes(Struct, frozen=True):
 
 
 ALONE: Final = Namesakes()
+EVALUATED_WITHIN: Final = 10_000_000_000
+"""In nanoseconds: the look-ups of one Pod, at five a second before v1.6.16 (dossier 7.4)."""
 
 
 def outcome(
@@ -54,6 +57,8 @@ def outcome(
         return None
     if not incarnation.read_whole or keeps_labels(container, behaviour):
         return None
+    if _is_interrupted(container, policy, incarnation):
+        return None
     told = incarnation.names.get(policy.name, ())
     if not 0 < len(told) < LINES_OF_A_NAME_KEPT:
         return None
@@ -66,13 +71,61 @@ def outcome(
         for position, action, key in told
         if action != "patched"
     ]
-    return fate(
-        policy.key,
-        lines,
-        selects=namesakes.selects,
-        evaluated=_evaluations(container, incarnation),
-        behaviour=behaviour,
+    evidence = incarnation.container(container.id)
+    if (
+        evidence is not None
+        and incarnation.basis(evidence, container.pod.key) < evidence.latest_write
+    ):
+        # What the Pod's own event finds is written, whether or not the list keeps it (7.3).
+        behaviour = replace(behaviour, relists_modified_pods=True)
+    evaluated = _evaluations(container, incarnation)
+    found, at_first = (
+        fate(policy.key, lines, selects=namesakes.selects, evaluated=visits, behaviour=behaviour)
+        for visits in (evaluated, evaluated[:1])
     )
+    # Of several containers each event of the Pod reaches but one, by lot.
+    is_drawn = len(container.pod.containers) == 1 or found.attachment == at_first.attachment
+    return found if is_drawn else None
+
+
+def shares_its_name(policy: PolicyState, incarnation: Incarnation, *, namesakes: Namesakes) -> bool:
+    """Whether a daemon can have met another policy of that name.
+
+    Not so if all others were deleted before it began to run, and it never named one.
+    """
+    began = incarnation.running
+    if began is None or any(
+        key != policy.key for _, _, key in incarnation.names.get(policy.name, ())
+    ):
+        return True
+    return any(
+        other.deleted_at is None or other.deleted_at >= began[0]
+        for other in namesakes.bearers
+        if other.key != policy.key
+    )
+
+
+def _is_interrupted(
+    container: ContainerRecord, policy: PolicyState, incarnation: Incarnation
+) -> bool:
+    """Whether a line about the name came while the Pod may have been under evaluation.
+
+    The Pod's line comes first, then its policies are looked up, then they are written (7.2); a
+    policy that comes in between may be in either of them, or in neither (5.6).
+    """
+    evidence = incarnation.container(container.id)
+    if evidence is None or not evidence.latest_write:
+        return False
+    seen = incarnation.pod_line_before(container.pod.key, evidence.latest_write)
+    done = evidence.latest_write
+    if seen < evidence.previous_write:
+        done = evidence.previous_write
+    within = (
+        position
+        for position, _, _ in incarnation.names.get(policy.name, ())
+        if seen < position < done and position - seen < EVALUATED_WITHIN
+    )
+    return any(within)
 
 
 def _is_steady(policy: PolicyState, incarnation: Incarnation, clock: NodeClock) -> bool:

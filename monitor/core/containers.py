@@ -57,18 +57,24 @@ class Labels:
         self.identities = identities(namespace=namespace, labels=labels)
 
 
+CROWDED: Final = 2.0
+"""Changes of a Pod within so many seconds are not told apart by the lines about it."""
+
+
 class PodState:
     """A Pod: what was last seen of it.
 
     `former` are the ids that its restarted containers had before; `former_labels` those that it had
     while its containers ran, each with when it lost them; `switched_at` is when its mode was last
-    seen to change; `profiles` are the AppArmor profiles that it names.
+    seen to change; `profiles` are the AppArmor profiles that it names. `crowded`: other changes of
+    it were seen shortly before that of its labels or mode, so that a line may be about those.
     """
 
     __slots__ = (
         "beyond_reach",
         "containers",
         "created",
+        "crowded",
         "deleting_since",
         "former",
         "former_labels",
@@ -78,6 +84,7 @@ class PodState:
         "node",
         "profiles",
         "scheduled",
+        "seen_at",
         "statuses",
         "switched_at",
         "uid",
@@ -99,13 +106,19 @@ class PodState:
         self.former_labels: tuple[tuple[Interval, Labels], ...] = ()
         self.switched_at: float | None = None
         self.mode = mode(pod)
+        self.labels = labels
+        self.seen_at = at
+        self.crowded = False
         self.take(pod, labels=labels, at=at)
 
     def take(self, pod: Pod, *, labels: Labels, at: float) -> None:
         """Note its present state."""
         self.version = version_of(pod.metadata)
-        self.labels = labels
         now = mode(pod)
+        if labels is not self.labels or now != self.mode:
+            self.crowded = at - self.seen_at < CROWDED
+        self.seen_at = at
+        self.labels = labels
         if now != self.mode:
             self.mode, self.switched_at = now, at
         self.profiles = _profiles(pod)

@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from monitor.core.apparmor import APPARMOR, outlives, profile_of, unannotated
-from monitor.core.collision import ALONE, Namesakes, outcome
+from monitor.core.collision import ALONE, Namesakes, outcome, shares_its_name
 from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.defaults import Defaults
 from monitor.core.evidence import AT_ONCE, ContainerEvidence, Incarnation, LearnedLine, PolicyKey
@@ -44,6 +44,8 @@ from monitor.core.verdict import Judged
 
 QUEUE_IS_MOVING: Final = 10.0
 CLOSE_CALL: Final = 1.0
+UNATTRIBUTED: Final = frozenset({"written", "resumed", "doubtful", "unclear"})
+"""Readings by which the container has rules again, if the policy is among those they are of."""
 POLICY_RESOURCES: Final = {kind: resource for resource, kind in POLICY_KINDS.items()}
 
 
@@ -293,9 +295,14 @@ class _Pair:
             clock=self.view.node.clock,
         )
 
+    def _is_ambiguous(self, incarnation: Incarnation) -> bool:
+        if self.policy.name not in self.surroundings.ambiguous:
+            return False
+        return shares_its_name(self.policy, incarnation, namesakes=self.namesakes)
+
     def _collision(self, incarnation: Incarnation) -> Judged | None:
         """The verdict where a policy of the same name is in the way of this one."""
-        if self.policy.name not in self.surroundings.ambiguous:
+        if not self._is_ambiguous(incarnation):
             return None
         found = self._outcome(incarnation)
         if found is None or found.attachment not in {"not-stored", "removed"}:
@@ -327,7 +334,7 @@ class _Pair:
         return behaviour(self.view.node.release(incarnation))
 
     def _predicted(self, incarnation: Incarnation, learned: Learned | None) -> bool | None:
-        if self.policy.name in self.surroundings.ambiguous:
+        if self._is_ambiguous(incarnation):
             found = self._outcome(incarnation)
             return True if found is not None and found.attachment == "attached" else None
         known = self._behaviour(incarnation)
@@ -404,18 +411,18 @@ class _Pair:
         if predicted and evidence is not None and self._is_ineffective(evidence, learned):
             return self._explained(case, predicted=predicted)
         if predicted and found in {"written", "resumed"}:
-            sure = found == "written" and learned is not None and learned.certain
-            shared = evidence is not None and evidence.shares_namespaces != ""
-            sure = sure and not (incarnation.overheard or shared)
-            return self._covered(
-                "applied" if sure else "inferred", incarnation, learned, predicted=predicted
-            )
+            return self._carried(incarnation, evidence, learned, found)
         if predicted and found == "removed" and evidence is not None:
             return self._removed(case, evidence, max(evidence.deleted, evidence.refused))
         if predicted and found == "overwritten":
             return self._overwritten(case)
-        if found == "unclear":
-            predicted = None
+        return self._awaited(case, found, predicted=None if found == "unclear" else predicted)
+
+    def _awaited(self, case: Case, found: Reading, *, predicted: bool | None) -> Judged:
+        """The verdict where the lines show no proof, or none that can be attributed."""
+        incarnation, evidence, learned = case.incarnation, case.evidence, case.learned
+        if predicted is None and self.lost is not None and found in UNATTRIBUTED:
+            return self._undecided()
         deadline, behind = self._deadline(incarnation, evidence, learned)
         if self._is_early(deadline):
             return self._waiting(incarnation, self._settled_by(deadline), predicted=predicted)
@@ -424,6 +431,31 @@ class _Pair:
         if predicted and found == "stopped" and evidence is not None and evidence.created:
             return self._removed(case, evidence, evidence.removed)
         return self._silence(replace(case, behind=behind), predicted=predicted)
+
+    def _carried(
+        self,
+        incarnation: Incarnation,
+        evidence: ContainerEvidence | None,
+        learned: Learned | None,
+        found: Reading,
+    ) -> Judged:
+        """The verdict where rules were written that carry the policy."""
+        if self._is_crowded():
+            recheck = self.needed[1] + self.limits.grace
+            return self._waiting(incarnation, recheck, predicted=True)
+        sure = found == "written" and learned is not None and learned.certain
+        shared = evidence is not None and evidence.shares_namespaces != ""
+        sure = sure and not (incarnation.overheard or shared)
+        return self._covered(
+            "applied" if sure else "inferred", incarnation, learned, predicted=True
+        )
+
+    def _is_crowded(self) -> bool:
+        """Whether one of many changes of a Pod of several containers is too young to be judged."""
+        pod = self.container.pod
+        if self.relabelled is None or not pod.crowded or len(pod.containers) == 1:
+            return False
+        return self.now < self.needed[1] + self.limits.grace
 
     def _case(
         self,
@@ -657,9 +689,13 @@ class _Pair:
         if self.lost is not None:
             return self._still_lost(predicted=predicted)
         if predicted is None:
-            cause = "release-unknown" if self.view.behaviour is None else "no-evidence-source"
-            return self._unknown(cause, predicted=None)
+            return self._undecided()
         return self._explained(case, predicted=predicted)
+
+    def _undecided(self) -> Judged:
+        """Nobody can tell whether the policy is among those whose rules were written."""
+        cause = "release-unknown" if self.view.behaviour is None else "no-evidence-source"
+        return self._unknown(cause, predicted=None)
 
     def _unread(self, incarnation: Incarnation, since: float) -> bool:
         return is_unread(self.view.node, incarnation, since=since)

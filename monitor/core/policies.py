@@ -27,6 +27,7 @@ from monitor.core.selector import (
 from monitor.core.semantics import Behaviour
 
 SLACK: Final = 2.0
+ROUNDING: Final = 1e-3
 CONTAINER_KINDS: Final = ("KubeArmorPolicy", "KubeArmorClusterPolicy")
 HOST_POLICY: Final = "KubeArmorHostPolicy"
 NETWORK_POLICY: Final = "KubeArmorNetworkPolicy"
@@ -40,11 +41,15 @@ class Event(Struct, frozen=True, gc=False):
 
 
 class Learned(Struct, frozen=True, gc=False):
-    """Where a daemon's output shows that it knows the current revision."""
+    """Where a daemon's output shows that it knows the current revision.
+
+    `awaits`: the line may as well be about the revision before; then another one is to follow it.
+    """
 
     position: int
     at: float
     certain: bool
+    awaits: bool = False
 
 
 class PolicyState:
@@ -61,6 +66,8 @@ class PolicyState:
         self.name = metadata.name
         self.key: PolicyKey = (kind, metadata.namespace, metadata.name)
         self.created = second_of(metadata.creation_timestamp) or (at, at)
+        if self.created[0] > at:  # by the API server's clock, which is fast
+            self.created = (at - SLACK, at)
         self.deleted_at: float | None = None
         self.events: list[Event] = []
         self.generation = metadata.generation
@@ -150,6 +157,7 @@ class PolicyState:
         if lines[0].action == "modified" and (incarnation.read_whole or not self.listed):
             # It was refused when it was added, or that line was not read: this is about a change.
             base = max(base, 1)
+        newest = max(base, self._event_at_most(lines[0], incarnation))
         uncertain: Learned | None = None
         for offset, line in enumerate(lines):
             counted = base + offset
@@ -159,6 +167,10 @@ class PolicyState:
             vague = current == self.counted_from and line.at >= self.changed[0]
             if uncertain is None and (seen + SLACK <= line.at or vague):
                 uncertain = Learned(position=line.position, at=line.at, certain=False)
+        if uncertain is None and newest + len(lines) > current:
+            line = lines[-1]
+            if self.events[current].at <= line.at + SLACK:
+                return Learned(position=line.position, at=line.at, certain=False, awaits=True)
         return uncertain
 
     def was_current(self, updated: float, incarnation: Incarnation, clock: NodeClock) -> bool:
@@ -193,7 +205,8 @@ class PolicyState:
 
     def _about_this_object(self, line: LearnedLine, clock: NodeClock) -> bool:
         """A line older than the object is about an earlier one of the same name."""
-        return clock.instant(line.position, at=line.at)[1] >= self.created[0]
+        printed = clock.instant(line.position, at=line.at)[1]
+        return printed + ROUNDING >= self.created[0]
 
     def _event_at(self, line: LearnedLine, clock: NodeClock) -> int:
         """The event that was the latest when a first line was printed; in doubt the older."""
@@ -202,6 +215,19 @@ class PolicyState:
         while index + 1 < len(self.events) and self.events[index + 1].at <= printed:
             index += 1
         return index
+
+    def _event_at_most(self, line: LearnedLine, incarnation: Incarnation) -> int:
+        """The latest event that a first line can be about: what was listed carries any of them."""
+        lists = not 0 < incarnation.initialized < line.position
+        if line.action == "added" and not lists:
+            return 0
+        return max(index for index in range(len(self.events)) if self._began(index) <= line.at)
+
+    def _began(self, index: int) -> float:
+        """From when on an event may have happened: one that a list showed, since the one before."""
+        if index == 0:
+            return 0.0
+        return self.events[index - (index == self.counted_from)].at
 
 
 def kind_of(resource: str) -> str | None:

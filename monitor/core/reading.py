@@ -48,6 +48,8 @@ def read(
     if stale is not None:
         return stale
     found = _with_line(container, policy, incarnation, evidence, learned)
+    if learned.awaits:
+        found = "doubtful" if found in {"written", "doubtful", "resumed"} else "none"
     if found in {"written", "doubtful"}:
         drawn = is_drawn(container, policy, incarnation, behaviour)
         found = found if drawn else "none" if drawn is False else "unclear"
@@ -149,6 +151,8 @@ def _with_line(
     learned: Learned,
 ) -> Reading:
     basis = incarnation.basis(evidence, container.pod.key)
+    if _may_be_of_another_change(container, policy, incarnation, basis):
+        return "unclear"
     if evidence.map_is_live:
         if learned.position < basis and _follows_relabel(container, policy, incarnation, basis):
             raced = _is_raced(container, policy, incarnation, evidence)
@@ -202,6 +206,22 @@ def _follows_relabel(
         return True
     seen = incarnation.pod_line_since(container.pod.key, relabelled[0] - SLACK)
     return seen is not None and basis >= seen
+
+
+def _may_be_of_another_change(
+    container: ContainerRecord, policy: PolicyState, incarnation: Incarnation, basis: int
+) -> bool:
+    """Whether a Pod of several containers changed so often that its lines are not told apart.
+
+    Of them one is drawn for each change (dossier 7.3); the last line is surely about the last one.
+    """
+    pod = container.pod
+    relabelled = (container.since_relabel or {}).get(policy.key)
+    if relabelled is None or len(pod.containers) == 1 or not pod.crowded:
+        return False
+    first = incarnation.pod_line_since(pod.key, relabelled[0] - SLACK)
+    last = incarnation.pod_line_before(pod.key, incarnation.last_position + 1)
+    return first is not None and first <= basis < last
 
 
 def _is_raced(

@@ -157,6 +157,7 @@ class World:
                 self._delete_pod(state, at=at)
             return
         if state is not None and state.shows(pod):
+            state.seen_at = at
             return
         if _is_daemon(pod) and pod.spec.node_name:
             node = self.node(pod.spec.node_name)

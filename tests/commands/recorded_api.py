@@ -7,6 +7,7 @@ and whatever follows or watches waits for news that do not come.
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
@@ -22,24 +23,29 @@ TRACES = Path(__file__).parents[1] / "traces"
 class RecordedApi:
     """An asynchronous context manager; `url` is where it listens."""
 
-    def __init__(self, trace: str, *, until: float) -> None:
+    def __init__(self, trace: str | Path, *, until: float = float("inf")) -> None:
+        """`trace` is one of the recordings by name, or any file."""
         self.url = ""
         self.objects: dict[str, dict[str, Json]] = defaultdict(dict)
         self.text: dict[str, list[str]] = defaultdict(list)
         self._closing = asyncio.Event()
-        self._read(TRACES / trace / "trace.jsonl.zst", until)
-
-    def _read(self, path: Path, until: float) -> None:
+        if isinstance(trace, Path):
+            with trace.open(encoding="utf-8") as lines:
+                self._read(lines, until)
+            return
+        path = TRACES / trace / "trace.jsonl.zst"
         with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
-            lines = TextIOWrapper(stream, encoding="utf-8")
-            next(lines)
-            for line in lines:
-                if not line.strip():
-                    continue
-                moment = json.loads(line)
-                if moment["at"] > until:
-                    break
-                self._take(moment)
+            self._read(TextIOWrapper(stream, encoding="utf-8"), until)
+
+    def _read(self, lines: Iterator[str], until: float) -> None:
+        next(lines)
+        for line in lines:
+            if not line.strip():
+                continue
+            moment = json.loads(line)
+            if moment["at"] > until:
+                break
+            self._take(moment)
 
     def _take(self, moment: Json) -> None:
         match moment["kind"]:

@@ -201,6 +201,7 @@ class Story:
         self.pods: list[PodOf] = []
         self.skews: dict[str, float] = {}
         self.protects_hosts = False
+        self.api_clock_ahead = 0.0
         self._version = 100
         self._uids = 0
 
@@ -383,7 +384,7 @@ class Story:
         )
 
     def _create_policy(self, policy: PolicyOf) -> PolicyOf:
-        policy.uid, policy.created = self.uid(policy.name), self.now
+        policy.uid, policy.created = self.uid(policy.name), self.now + self.api_clock_ahead
         self.policies.append(policy)
         self._tell_policy("ADDED", policy)
         return policy

@@ -19,7 +19,7 @@ def namesakes(story: Story) -> tuple[PolicyOf, PolicyOf]:
 
 
 def pair(story: Story, pod: PodOf, policy: PolicyOf) -> tuple[str, str | None, bool | None]:
-    (found,) = [one for one in story.container(pod).policies if one.kind == policy.kind]
+    found = story.pair(pod, policy)
     return found.verdict, found.cause, found.predicted
 
 
@@ -388,3 +388,69 @@ def test_a_name_in_the_output_that_we_never_saw_leaves_it_open() -> None:
     pod = covered(story)
     story.wait(20)
     assert are_open(story, pod, own, cluster)
+
+
+def test_a_policy_that_came_while_a_pod_was_evaluated_may_be_in_neither() -> None:
+    story = ready()
+    own = story.policy("guard", labels={"app": "db"})
+    story.learn(own)
+    story.cluster_policy("base")
+    pod = written(story)
+    story.wait(5)
+    everywhere = story.cluster_policy("guard", rules=BLOCK_YUM)
+    story.see(pod)
+    story.learn(everywhere)
+    story.intend(pod)
+    story.intend(pod)
+    story.wait(30)
+    assert pair(story, pod, everywhere) == ("unknown", "no-evidence-source", None)
+
+
+def test_before_v1_6_13_an_event_of_a_pod_writes_what_is_stored_whatever_its_list_has() -> None:
+    story = ready(release="v1.6.12")
+    base = story.cluster_policy("base")
+    own = story.policy("guard", labels={"app": "db"})
+    story.learn(base, own)
+    pod = written(story)
+    story.wait(5)
+    everywhere = story.cluster_policy("guard", rules=BLOCK_YUM)
+    story.learn(everywhere)
+    story.intend(pod)
+    story.wait(20)
+    before = pair(story, pod, everywhere)
+    story.see(pod)
+    story.intend(pod)
+    story.wait(20)
+    assert before == ("covered", None, True)
+    assert pair(story, pod, everywhere) == ("gap", "name-collision", False)
+
+
+def replaced_since(story: Story, *, namesake_is_gone: bool) -> tuple[str, str | None, bool | None]:
+    """A cluster policy was proven; its daemon's successor has written the container's rules."""
+    own = story.policy("guard", labels={"app": "db"})
+    story.learn(own)
+    if namesake_is_gone:
+        story.remove(own)
+        story.learn(own, action="deleted")
+    story.wait(5)
+    everywhere = story.cluster_policy("guard")
+    story.learn(everywhere)
+    pod = written(story)
+    story.alert(pod, PolicyName="guard")
+    story.wait(20)
+    story.replace()
+    story.boot()
+    story.register(pod)
+    story.write(pod)
+    story.wait(30)
+    return pair(story, pod, everywhere)
+
+
+def test_what_nobody_can_attribute_to_a_policy_is_no_loss() -> None:
+    found = replaced_since(ready(release="v1.5.7"), namesake_is_gone=False)
+    assert found == ("unknown", "no-evidence-source", None)
+
+
+def test_a_namesake_that_was_deleted_before_the_daemon_began_is_none() -> None:
+    found = replaced_since(ready(release="v1.5.7"), namesake_is_gone=True)
+    assert found == ("covered", None, True)

@@ -21,9 +21,11 @@ from tests.emulator.endpoints import (
     namespace_of,
     owner_kind,
     pod_view,
+    profile_names,
     unnamed,
 )
 from tests.emulator.kernel import Kernel
+from tests.emulator.profiles import Profiles
 from tests.emulator.releases import Release
 from tests.emulator.selection import CLUSTER, NAMESPACED, Policy
 from tests.emulator.settings import Posture, Say, Settings, Steps
@@ -46,7 +48,8 @@ class Beliefs:
     failures: Callable[[], Failures]
     shuffle: Shuffle
     kernel: Kernel | None = None
-    has_enforcer: bool = True
+    profiles: Profiles | None = None
+    observes_only: bool = False
     policies: list[Policy] = field(default_factory=list)
     endpoints: list[Endpoint] = field(default_factory=list)
     containers: dict[str, KnownContainer] = field(default_factory=dict)
@@ -75,7 +78,8 @@ class Beliefs:
         self._store(event, policy)
         kind = "Cluster Security Policy" if policy.kind == CLUSTER else "Security Policy"
         self.say("INFO", f"Detected a {kind} ({event.lower()}/{policy.key})")
-        self._push_policy(event, policy)
+        if name not in failures.overwritten_policies:
+            self._push_policy(event, policy)
 
     def _store(self, event: str, policy: Policy) -> None:
         index = _index(self.policies, policy)
@@ -140,6 +144,10 @@ class Beliefs:
                     self.push(endpoint)
 
     def _enforce(self, endpoint: Endpoint) -> None:
+        if self.profiles is not None:
+            names = {"namespace": endpoint.namespace, "pod": endpoint.pod}
+            for level, text in self.profiles.update(endpoint.profile, endpoint.policies, **names):
+                self.say(level, text)
         if self.kernel is None:
             return
         container = endpoint.container_id
@@ -166,7 +174,7 @@ class Beliefs:
 
     def pod_event(self, event: str, raw: Object) -> Steps:
         """Handle one event of this node's Pods."""
-        pod = pod_view(raw, has_enforcer=self.has_enforcer)
+        pod = pod_view(raw, observes_only=self.observes_only)
         if event == "ADDED":
             for _ in range(_OWNER_REQUESTS.get(owner_kind(raw), 0)):
                 yield "get"
@@ -178,6 +186,9 @@ class Beliefs:
             self.pods.pop(key, None)
         elif event == "ADDED" or key in self.pods:
             self.pods[key] = raw
+        if event == "ADDED" and self.profiles is not None:
+            for level, text in self.profiles.register(pod.name, profile_names(pod)):
+                self.say(level, text)
         self.say("INFO", f"Detected a Pod ({event.lower()}/{pod.namespace}/{pod.name})")
         if event == "DELETED":
             self.endpoints = [e for e in self.endpoints if (e.namespace, e.pod) != key]
@@ -200,6 +211,7 @@ class Beliefs:
                 mode=pod.mode,
                 pid_namespace=known.pid_namespace if known else 0,
                 mount_namespace=known.mount_namespace if known else 0,
+                profile=pod.profiles.get(name, ""),
             )
             key = (known.pid_namespace, known.mount_namespace) if known else (0, 0)
             self.settings.add_key(pod.namespace, key, container)
@@ -235,6 +247,7 @@ class Beliefs:
             policies=[policy for policy in found if selection.names_container(policy, name)],
             mode=pod.mode,
             posture=self.settings.posture_of(pod.namespace),
+            profile=pod.profiles.get(name, ""),
         )
 
     def _add_endpoints(self, pod: PodView) -> Steps:
@@ -277,6 +290,8 @@ class Beliefs:
         known = self.containers.get(container.id)
         if known is not None and (known.pid_namespace or known.mount_namespace):
             return
+        if f"{container.namespace}/{container.pod}" in self.failures().unread_ids:
+            container = replace(container, pid_namespace=0, mount_namespace=0)
         key = (container.pid_namespace, container.mount_namespace)
         self.containers[container.id] = replace(
             known or unnamed(container), pid_namespace=key[0], mount_namespace=key[1]

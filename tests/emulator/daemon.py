@@ -14,6 +14,7 @@ from tests.emulator.endpoints import Endpoint
 from tests.emulator.events import Action, Observed, Reporter
 from tests.emulator.kernel import Kernel
 from tests.emulator.lines import VERBATIM, Line, updated_time
+from tests.emulator.profiles import Profiles
 from tests.emulator.releases import Release
 from tests.emulator.schedule import Schedule, Timing
 from tests.emulator.selection import Policy
@@ -24,10 +25,12 @@ from tests.emulator.world import Key, Object, RuntimeContainer, World, key_of
 
 WATCHED = ("configmaps", "nodes", "namespaces", "pods")
 POLICIES = ("kubearmorpolicies", "kubearmorclusterpolicies")
+HOST_POLICIES = "kubearmorhostpolicies"
 CONFIG_LABEL = ("kubearmor-app", "kubearmor-configmap")
 LINE_SECONDS = 20e-6
 LAST_WORDS_SECONDS = 0.5
 RECONNECT_SECONDS = 5.0
+FORBIDDEN_PODS = 'pods is forbidden: cannot list resource "pods" in API group ""'
 _STACK = (
     "github.com/kubearmor/KubeArmor/KubeArmor/log.Errf",
     "\t/usr/src/KubeArmor/KubeArmor/log/logger.go:108",
@@ -198,6 +201,11 @@ class Daemon:
         self._say("WARN", f"Perf Buffer closed, exiting TraceSyscall perf {closed}")
         self._schedule.at(now + LAST_WORDS_SECONDS, self.kill)
 
+    def lose_events(self, now: float) -> None:
+        """The kernel's buffer of events overflows."""
+        self.advance(now)
+        self._say("WARN", "Lost Perf Events Count : 128")
+
     def kill(self) -> None:
         """End without a word; every rule of its node is gone with it."""
         self.serving = False
@@ -225,6 +233,10 @@ class Daemon:
                 special[step]()
             elif step in WATCHED or step in POLICIES:
                 self._watch(step)
+            elif step == HOST_POLICIES:
+                if self.failures.host_policies:
+                    self._say("INFO", "Started to monitor host security policies")
+                    self._watch(step)
             else:
                 self._say_section(step)
 
@@ -235,14 +247,25 @@ class Daemon:
         self.serving, self.initialized = True, self._schedule.now
 
     def _start_enforcer(self) -> None:
-        if not self.failures.no_enforcer:
+        enforcer = "" if self.failures.no_enforcer else self.failures.enforcer
+        if enforcer == "BPFLSM":
             self.beliefs.kernel = Kernel(outer_limit=self.failures.outer_map_limit)
             self._say_section("enforcer")
+            if self.failures.host_policies:
+                self._say("INFO", "Started to protect a host and containers")
             return
-        self.beliefs.has_enforcer = False
+        if enforcer == "AppArmor":
+            self.beliefs.profiles = Profiles(lambda: self.failures)
+        self.beliefs.observes_only = enforcer != "AppArmor"
+        supported = ["capability", "landlock", "yama", *([enforcer.lower()] if enforcer else [])]
         self._say("WARN", "BPF LSM not supported i/o timeout")
-        self._say("INFO", "Supported LSMs: capability,landlock,yama")
-        self._say("INFO", "Disabled KubeArmor Enforcer: failed to create runtime enforcer")
+        self._say("INFO", f"Supported LSMs: {','.join(supported)}")
+        if enforcer:
+            self._say("INFO", f"Initialized {enforcer} Enforcer")
+            self._say("INFO", "Initialized KubeArmor Enforcer")
+            self._say("INFO", "Started to protect containers")
+        else:
+            self._say("INFO", "Disabled KubeArmor Enforcer: failed to create runtime enforcer")
         self._say("INFO", "Disabled Presets: failed to create presets")
 
     def _start_runtime(self) -> None:
@@ -271,6 +294,7 @@ class Daemon:
 
     def _watch(self, resource: str) -> None:
         if resource == "pods" and self.failures.pod_informer_failed:
+            self._say("WARN", f"Error starting pod informer={FORBIDDEN_PODS}")
             return
         if resource == "kubearmorclusterpolicies" and self.failures.cluster_policy_watch_dead:
             self._say(
@@ -299,6 +323,9 @@ class Daemon:
     def _handle(self, resource: str, event: str, item: Object) -> None:
         if resource in POLICIES:
             self._schedule.queue(resource, self.beliefs.policy_event(event, item))
+        elif resource == HOST_POLICIES:
+            name = item["metadata"]["name"]
+            self._say("INFO", f"Detected a Host Security Policy ({event.lower()}/{name})")
         elif resource == "pods":
             self._schedule.queue(resource, self.beliefs.pod_event(event, item))
         elif resource == "namespaces":
@@ -313,12 +340,13 @@ class Daemon:
 
     def _section(self, name: str) -> list[tuple[str, str]]:
         node = self._world.objects["nodes"].get(("", self.node)) or {}
-        values = node_values(node) | {
+        values = node_values(node, protects_host=self.failures.host_policies) | {
             "version": self.release.version,
             "node": self.node,
             "address": self.address,
             "node_id": NODE_ID,
             "debug": str(self.debug).lower(),
+            "host_policies": str(self.failures.host_policies).lower(),
             "seconds": self._seconds(),
         }
         return list(section(name, release=self.release, values=values))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.emulator import selection
+from tests.emulator.profiles import ANNOTATION
 from tests.emulator.selection import Policy
 from tests.emulator.settings import Posture
 from tests.emulator.world import Object, RuntimeContainer
@@ -25,6 +26,7 @@ class Endpoint:
     policies: list[Policy]
     mode: int
     posture: Posture
+    profile: str = ""
 
 
 @dataclass(slots=True)
@@ -39,6 +41,7 @@ class KnownContainer:
     mode: int
     pid_namespace: int = 0
     mount_namespace: int = 0
+    profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +54,20 @@ class PodView:
     identities: tuple[str, ...]
     mode: int
     containers: tuple[tuple[str, str, str], ...]
+    profiles: Mapping[str, str]
 
 
-def pod_view(raw: Object, *, has_enforcer: bool) -> PodView:
+def pod_view(raw: Object, *, observes_only: bool) -> PodView:
     """Read a Pod; only the statuses of its regular containers count."""
     metadata = raw["metadata"]
     labels = metadata.get("labels") or {}
     namespace = namespace_of(raw)
     statuses = (raw.get("status") or {}).get("containerStatuses") or []
     ids = ((status.get("containerID", "").partition("://")[2], status) for status in statuses)
-    annotated = (metadata.get("annotations") or {}).get("kubearmor-policy", "")
+    annotations = metadata.get("annotations") or {}
+    annotated = annotations.get("kubearmor-policy", "")
     mode = _MODES.get(annotated, ENABLED)
-    if mode == ENABLED and not has_enforcer:
+    if mode == ENABLED and observes_only:
         mode = AUDITED
     if namespace == "kube-system" or "io.cilium/app" in labels:
         mode = AUDITED
@@ -73,7 +78,20 @@ def pod_view(raw: Object, *, has_enforcer: bool) -> PodView:
         identities=selection.identities_of(namespace, labels),
         mode=mode,
         containers=tuple((cid, status["name"], _image(status)) for cid, status in ids if cid),
+        profiles={
+            key.removeprefix(ANNOTATION): value.removeprefix("localhost/")
+            for key, value in annotations.items()
+            if key.startswith(ANNOTATION)
+        },
     )
+
+
+def profile_names(pod: PodView) -> list[str]:
+    """Return the AppArmor profiles that a daemon prepares for a Pod, annotated or not."""
+    owners = pod.raw["metadata"].get("ownerReferences") or [{"name": pod.name}]
+    owner = owners[0]["name"]
+    names = [each["name"] for each in pod.raw["spec"].get("containers") or []]
+    return [pod.profiles.get(name, f"kubearmor-{pod.namespace}-{owner}-{name}") for name in names]
 
 
 def namespace_of(raw: Mapping[str, Any]) -> str:

@@ -79,16 +79,13 @@ class Reporter:
         return Observed(denied, tuple(self._throttled(alerts, action, now)), logs)
 
     def _denied(self, action: Action, known: KnownContainer | None) -> bool:
-        kernel = self.beliefs.kernel
-        if kernel is None:
-            return False
         posture = self.beliefs.settings.posture_of(known.namespace if known else "")
-        return kernel.denies(
-            action.container_id,
-            action.path,
-            operation=action.operation,
-            blocking=posture.file == "block",
-        )
+        attempt: Fields = {"operation": action.operation, "blocking": posture.file == "block"}
+        if self.beliefs.profiles is not None:
+            profile = known.profile if known else ""
+            return self.beliefs.profiles.denies(profile, action.path, **attempt)
+        kernel = self.beliefs.kernel
+        return kernel is not None and kernel.denies(action.container_id, action.path, **attempt)
 
     def _monitored(
         self, action: Action, known: KnownContainer, *, denied: bool, now: float
@@ -122,7 +119,8 @@ class Reporter:
         policy, rule = self._matched(action, known)
         if policy and rule and known.mode == ENABLED:
             fields |= _match(policy, rule)
-            fields |= {"Action": rule.action, "Enforcer": "BPFLSM", "Type": "MatchedPolicy"}
+            enforcer = "BPFLSM" if self.beliefs.kernel else "AppArmor"
+            fields |= {"Action": rule.action, "Enforcer": enforcer, "Type": "MatchedPolicy"}
             if self.release.alerts_name_version:
                 fields["KubeArmorVersion"] = self.release.version
         return fields

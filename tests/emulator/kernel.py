@@ -238,4 +238,6 @@ class Kernel:
         held = self.containers.get(container)
         if held is None or held.rules is None or not held.in_kernel:
             return False
+        if not held.pid_namespace:
+            return False
         return held.rules.denies(path, operation=operation, blocking=blocking)

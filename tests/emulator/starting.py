@@ -22,6 +22,7 @@ STEPS = {
     "namespaces": 2.0165,
     "kubearmorpolicies": 2.0170,
     "kubearmorclusterpolicies": 2.0175,
+    "kubearmorhostpolicies": 2.0180,
     "ready": 2.1147,
     "pods": 2.1235,
 }
@@ -43,11 +44,12 @@ def section(name: str, *, release: Release, values: Mapping[str, str]) -> Iterat
             yield plain, Template(text).substitute(values)
 
 
-def node_values(node: Mapping[str, Any]) -> dict[str, str]:
+def node_values(node: Mapping[str, Any], *, protects_host: bool) -> dict[str, str]:
     """Return what the text says about a Node object."""
     facts = (node.get("status") or {}).get("nodeInfo") or {}
     given = (node.get("metadata") or {}).get("annotations") or {}
-    pairs = sorted({**given, **ADDED_ANNOTATIONS}.items())
+    added = ADDED_ANNOTATIONS | ({"kubearmor-policy": "enabled"} if protects_host else {})
+    pairs = sorted({**given, **added}.items())
     return {
         "annotations": f"map[{' '.join(f'{key}:{value}' for key, value in pairs)}]",
         "os_image": facts.get("osImage", ""),

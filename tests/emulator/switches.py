@@ -15,6 +15,9 @@ class Failures:
     no_enforcer: bool = False
     """No LSM on the node: the daemon observes only."""
 
+    enforcer: str = "BPFLSM"
+    """What the order of LSMs falls through to: BPFLSM, AppArmor or SELinux."""
+
     container_source_dead: bool = False
     """The runtime's socket cannot be used at start: no container is ever announced."""
 
@@ -41,6 +44,21 @@ class Failures:
 
     rejected_policies: frozenset[str] = NEVER
     """Refused when they are added (`Error ADD`); never tried again."""
+
+    overwritten_policies: frozenset[str] = NEVER
+    """Another handler writes its copy of the endpoints over theirs: they reach no container."""
+
+    unread_ids: frozenset[str] = NEVER
+    """Pods (`namespace/name`) whose containers' kernel namespaces cannot be read."""
+
+    foreign_profiles: frozenset[str] = NEVER
+    """AppArmor profiles that exist on the node and are not KubeArmor's."""
+
+    unparsable_policies: frozenset[str] = NEVER
+    """The AppArmor parser refuses a profile with their rules: the one before stays."""
+
+    host_policies: bool = False
+    """The configuration has enableKubeArmorHostPolicy on: host policies are watched."""
 
     outer_map_limit: int = 256
     """How many containers of the node can have rules in the kernel."""

@@ -50,7 +50,7 @@ class _Player:
             say=_silent,
             failures=Failures,
             shuffle=lambda _namespace, _pod, ids: ids,
-            has_enforcer=False,
+            observes_only=True,
         )
 
     def _initial_namespaces(self) -> set[str]:

@@ -14,6 +14,7 @@ RESOURCES = (
     "configmaps",
     "kubearmorpolicies",
     "kubearmorclusterpolicies",
+    "kubearmorhostpolicies",
     "pods",
 )
 

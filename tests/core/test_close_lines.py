@@ -1,0 +1,107 @@
+"""Lines that may be about this change or about another one close to it."""
+
+from tests.core.stories import BLOCK_YUM, Story, covered, ready
+
+WEB = {"app": "web"}
+
+
+def test_a_revision_that_a_starting_daemon_may_have_listed_is_inferred_when_no_line_follows() -> (
+    None
+):
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = covered(story)
+    story.wait(30)
+    story.replace()
+    story.begin()
+    story.say("Initialized BPF-LSM Enforcer", "Started to protect containers")
+    story.say("Started to monitor NRI events")
+    story.edit(policy)
+    story.wait(0.4)
+    story.learn(policy)
+    story.say("Started to monitor Pod events", "Initialized KubeArmor")
+    story.register(pod)
+    story.write(pod)
+    early = story.verdict(pod)
+    story.wait(20)
+    assert (early, story.verdict(pod)) == ("pending", "covered inferred")
+
+
+def test_the_first_change_read_after_a_hole_is_about_the_only_one_there_was() -> None:
+    story = ready()
+    story.down("text/node-a")
+    story.unheard.add("text/node-a")
+    policy = story.cluster_policy()
+    story.wait(3)
+    story.unheard.discard("text/node-a")
+    story.up("text/node-a")
+    story.say("Detected a Cluster Security Policy (added/other)")
+    story.wait(20)
+    story.edit(policy)
+    story.learn(policy, action="modified")
+    pod = covered(story)
+    story.wait(30)
+    assert story.verdict(pod) == "covered applied"
+
+
+def test_a_revision_that_a_list_showed_may_be_what_a_daemon_read_before_the_list() -> None:
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    story.wait(20)
+    story.down("kubernetes/kubearmorclusterpolicies")
+    story.unheard.add("kubernetes/kubearmorclusterpolicies")
+    story.edit(policy)
+    story.wait(1)
+    story.replace()
+    story.boot()
+    story.wait(3)
+    story.unheard.discard("kubernetes/kubearmorclusterpolicies")
+    story.up("kubernetes/kubearmorclusterpolicies", reason="listed")
+    story.relist("kubearmorclusterpolicies")
+    story.wait(1)
+    story.edit(policy, rules={**BLOCK_YUM, "severity": 7})
+    story.learn(policy, action="modified")
+    pod = covered(story)
+    story.wait(30)
+    assert story.verdict(pod) == "covered inferred"
+
+
+def relabelled(story: Story, *, twice: bool) -> tuple[str, str]:
+    """Two containers get a policy by new labels; the first is drawn, then the second one."""
+    policy = story.policy(labels=WEB)
+    everywhere = story.cluster_policy("base", rules=BLOCK_YUM)
+    story.learn(policy, everywhere)
+    pod = covered(story, containers=("app", "side"), labels={"app": "db"})
+    story.wait(20)
+    if twice:
+        story.relabel(pod, app="api")
+        story.wait(0.1)
+    story.relabel(pod, **WEB)
+    story.see(pod)
+    story.intend(pod, "app")
+    if twice:
+        story.wait(0.1)
+        story.see(pod)
+        story.intend(pod, "side")
+    story.wait(30)
+    return story.verdict(pod, policy, "app"), story.verdict(pod, policy, "side")
+
+
+def test_the_container_that_was_drawn_for_new_labels_is_covered() -> None:
+    assert relabelled(ready(), twice=False) == ("covered applied", "gap partial-refresh")
+
+
+def test_of_changes_close_to_each_other_only_the_last_line_is_about_the_last() -> None:
+    story = ready()
+    assert relabelled(story, twice=True) == ("unknown no-evidence-source", "covered applied")
+
+
+def test_an_api_server_whose_clock_is_fast_dates_no_policy_after_its_line() -> None:
+    story = ready()
+    story.api_clock_ahead = 5.0
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = covered(story)
+    assert story.verdict(pod) == "covered applied"
