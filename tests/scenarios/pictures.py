@@ -41,7 +41,7 @@ def expected(scenario: Scenario, *, healed: bool) -> Painted:
     """
     picture = scenario.then if healed else scenario.shows
     containers = {name: on(APPLIED) for name in bystanders()}
-    tracked = scenario.base is not BASE
+    tracked = scenario.base != BASE
     system = Answer("unpoliced", {}) if tracked else on("exempt untracked-namespace")
     narrow = [("namespace-left-out", "KubeArmorClusterPolicy base")] if tracked else []
     daemons = dict.fromkeys((f"{SYSTEM}/{node}" for node in picture.daemons), system)
