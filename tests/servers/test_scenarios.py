@@ -30,7 +30,6 @@ FIRST = 3
 PLAYED = (
     "daemon-down",
     "daemon-starting",
-    "daemon-hung",
     "enforcer-absent",
     "enforcer-mismatch",
     "cluster-policy-watch-dead",
