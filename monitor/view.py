@@ -69,6 +69,10 @@ class EngineView:
             "coverageRatio": verdicts["covered"] / judged if judged else None,
             "gapsOpen": sum(gap.state == "open" for gap in report.gaps),
             "incidentsOpen": sum(incident.state == "open" for incident in report.incidents),
+            "findings": Counter[str](finding.code for finding in report.findings),
+            "hostPolicies": Counter[str](
+                pair.verdict for node in report.nodes for pair in node.policies
+            ),
         }
 
     def rows(self, section: str) -> Sequence[Any]:

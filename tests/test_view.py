@@ -5,7 +5,16 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from monitor.core.explanation import ContainerExplanation
-from monitor.core.model import ContainerCoverage, Report, SourceState, Statistics, Verdict
+from monitor.core.model import (
+    ContainerCoverage,
+    Finding,
+    NodeCoverage,
+    PairState,
+    Report,
+    SourceState,
+    Statistics,
+    Verdict,
+)
 from monitor.metrics import Metrics, OutboxStatistics
 from monitor.view import EngineView
 from tests.test_engine import EMPTY_STATISTICS
@@ -32,11 +41,50 @@ def explained(coverage: ContainerCoverage, *, at: float) -> ContainerExplanation
     return ContainerExplanation(**said | {"at": at, "others": (), "gaps": (), "incidents": ()})
 
 
+def node(name: str, *verdicts: Verdict) -> NodeCoverage:
+    return NodeCoverage(
+        node=name,
+        daemon=None,
+        release=None,
+        enforcer=None,
+        clock_offset_seconds=None,
+        verdict="covered",
+        cause=None,
+        policies=tuple(
+            PairState(
+                kind="KubeArmorHostPolicy",
+                namespace="",
+                name=f"{name}-{verdict}",
+                generation=1,
+                expected=True,
+                predicted=True,
+                verdict=verdict,
+            )
+            for verdict in verdicts
+        ),
+    )
+
+
+def finding(subject: str) -> Finding:
+    return Finding(
+        id=subject,
+        state="open",
+        code="lost-update",
+        kind="suspicion",
+        subject=subject,
+        since=(1, 1),
+        detail="",
+        remedy="",
+    )
+
+
 class Asked:
     """An engine that counts how often it makes a report, each of which takes so long."""
 
     def __init__(self, *containers: ContainerCoverage, cost: float = 0) -> None:
         self.containers = containers
+        self.nodes: tuple[NodeCoverage, ...] = ()
+        self.findings: tuple[Finding, ...] = ()
         self.cost = cost
         self.reports = 0
         self.now = 0.0
@@ -48,10 +96,10 @@ class Asked:
             at=100 + self.now,
             cluster="c",
             containers=self.containers,
-            nodes=(),
+            nodes=self.nodes,
             gaps=(),
             incidents=(),
-            findings=(),
+            findings=self.findings,
             sources=(SourceState(name="text/n", state="up", reason="", since=1),),
         )
 
@@ -87,7 +135,20 @@ def test_the_summary_counts_verdicts() -> None:
         "coverageRatio": 0.5,
         "gapsOpen": 0,
         "incidentsOpen": 0,
+        "findings": {},
+        "hostPolicies": {},
     }
+
+
+def test_the_summary_counts_findings_by_code_and_policies_of_nodes_by_verdict() -> None:
+    asked = Asked()
+    asked.findings = (finding("a"), finding("b"))
+    asked.nodes = (node("x", "gap", "covered"), node("y", "gap"))
+    summary = view(asked).summary()
+    assert (summary["findings"], summary["hostPolicies"]) == (
+        {"lost-update": 2},
+        {"gap": 2, "covered": 1},
+    )
 
 
 def test_without_anything_to_judge_there_is_no_ratio() -> None:

@@ -42,10 +42,19 @@ const SOURCE_KINDS = {
   logs: "KubeArmor’s logs",
   messages: "KubeArmor’s messages",
 };
+const NATURES = {
+  "over-coverage": { tone: "excess", label: "Over-coverage", meaning: "more is in force than is asked for" },
+  intent: { tone: "pending", label: "Intent", meaning: "a policy may not do what was meant" },
+  suspicion: { tone: "unknown", label: "Suspicion", meaning: "something may be wrong and cannot be ruled out" },
+};
 const TOPICS = ["gaps", "incidents", "findings", "timing", "coverage", "health"];
 
 const known = {
   causes: {},
+  kinds: {},
+  found: {},
+  ofHosts: {},
+  nodes: [],
   at: null,
   received: 0,
   advances: false,
@@ -83,6 +92,8 @@ const containersOf = (count) => plural(count, "container", "containers");
 const badge = (tone, symbol) => make("span", { class: "badge", "data-tone": tone }, icon(symbol));
 const pathOf = (item) => `${item.namespace}/${item.pod}/${item.container}`;
 const titleOf = (code) => known.causes[code]?.title ?? code;
+const titleOfKind = (code) => known.kinds[code]?.title ?? code;
+const sumOf = (counts) => Object.values(counts).reduce((sum, count) => sum + count, 0);
 
 function chip(verdict) {
   const symbol = LABELS.has(verdict) ? verdict : "unknown";
@@ -267,8 +278,9 @@ async function refresh() {
       section("containers", loadContainers),
       section("nodes", loadNodes),
       section("sources", loadSources),
+      section("findings", loadFindings),
       loadDemo(),
-      byId("detail").open ? loadDetail() : null,
+      byId("detail").open && opened.pod ? loadDetail() : null,
     ]);
   } catch (error) {
     next = Math.min(1000 * 2 ** pace.failures, LONGEST_RETRY_MS);
@@ -349,7 +361,7 @@ function openStream() {
 function stateOf(verdicts) {
   const count = (name) => verdicts[name] ?? 0;
   const bare = count("gap") + count("lost");
-  const total = Object.values(verdicts).reduce((sum, n) => sum + n, 0);
+  const total = sumOf(verdicts);
   if (bare) {
     const tone = count("gap") ? "gap" : "lost";
     return [tone, `${containersOf(bare)} ${bare === 1 ? "is" : "are"} not protected`];
@@ -364,7 +376,7 @@ function stateOf(verdicts) {
 function sublineOf(verdicts) {
   const count = (name) => verdicts[name] ?? 0;
   const judged = JUDGED.reduce((sum, name) => sum + count(name), 0);
-  const total = Object.values(verdicts).reduce((sum, n) => sum + n, 0);
+  const total = sumOf(verdicts);
   if (!total) return "This page fills as soon as the monitor has read the cluster.";
   if (!judged) return "Nothing here is selected by a policy that KubeArmor could enforce.";
   const parts = [`${count("covered")} covered`];
@@ -373,15 +385,27 @@ function sublineOf(verdicts) {
   return `${containersOf(judged)} with policies: ${parts.join(", ")}.`;
 }
 
+// Containers can all be protected where the node itself is not.
+function sublineOfHosts(verdicts) {
+  const bare = (verdicts.gap ?? 0) + (verdicts.lost ?? 0);
+  if (!bare) return "";
+  return bare === 1
+    ? "One policy is not in force on a node that it should protect."
+    : `${bare.toLocaleString("en")} policies of nodes are not in force.`;
+}
+
 function showSummary(summary) {
   hearTime(summary.at);
   known.verdicts = summary.verdicts ?? {};
+  known.found = summary.findings ?? {};
+  known.ofHosts = summary.hostPolicies ?? {};
   const [tone, sentence] = stateOf(known.verdicts);
   byId("cluster").textContent = summary.cluster ?? "";
+  byId("cluster").title = summary.cluster ?? "";
   byId("state").dataset.tone = tone;
   byId("headline-icon").setAttribute("href", `#i-${tone === "waiting" ? "pending" : tone}`);
   if (byId("headline").textContent !== sentence) byId("headline").textContent = sentence;
-  byId("subline").textContent = sublineOf(known.verdicts);
+  byId("subline").textContent = [sublineOf(known.verdicts), sublineOfHosts(known.ofHosts)].filter(Boolean).join(" ");
   document.title = `${sentence} · KubeArmor coverage`;
   const ratio = summary.coverageRatio;
   byId("ratio").hidden = ratio === null || ratio === undefined;
@@ -521,11 +545,10 @@ function containerCell(container) {
       make("span", { class: "second clip" }, `${container.namespace} · ${container.container}${kind}`)));
 }
 
-function opening(row, container) {
+function opening(row, open) {
   row.dataset.opens = "";
   row.addEventListener("click", () => {
-    if (String(getSelection())) return;
-    openDetail(container);
+    if (!String(getSelection())) open();
   });
   return row;
 }
@@ -550,7 +573,7 @@ function uncoveredRow(container) {
     cell("Node", clipped(container.node)),
     cell("Since", ...(pair?.since ? since(pair.since) : [make("span", { class: "none" }, "–")])),
     make("td", { "data-label": "Exposure", class: "number" }, exposureOf(container)),
-  ), container);
+  ), () => openPod(container));
 }
 
 function policiesOf(container) {
@@ -571,7 +594,7 @@ function containerRow(container) {
     causeCell(container),
     cell("Node", clipped(container.node)),
     make("td", { "data-label": "Exposure", class: "number" }, exposureOf(container)),
-  ), container);
+  ), () => openPod(container));
 }
 
 const containerKey = (container) => `${container.podUid}/${container.container}/${container.containerId}`;
@@ -586,7 +609,7 @@ async function loadUncovered() {
     ? ` ${plural(known.verdicts.unknown, "container", "containers")} cannot be judged: see the list below.`
     : "";
   const good = Boolean(known.verdicts.covered) && !unsure;
-  const none = good || unsure ? "None: no expected policy is known to be missing." : "There is nothing to protect yet.";
+  const none = good || unsure ? "None: no container is known to miss a policy." : "There is nothing to protect yet.";
   emptiness("uncovered", items.length, `${none}${unsure}`, good);
   show(byId("uncovered-table").tBodies[0], items, containerKey, uncoveredRow);
 }
@@ -631,26 +654,66 @@ function turnPage(tokens) {
 // --- nodes and sources -------------------------------------------------------------------------------------------
 
 async function loadNodes() {
-  const { items } = await read("nodes", { limit: LONG_LIST });
-  byId("nodes-count").textContent = items.length || "";
+  const { items, continue: more } = await read("nodes", { limit: LONG_LIST });
+  byId("nodes-count").textContent = more ? `first ${items.length}` : items.length || "";
   emptiness("nodes", items.length, "No node has been seen yet.");
   const order = (node) => VERDICTS.findIndex(({ name }) => name === node.verdict);
   items.sort((a, b) => Number(!a.cause) - Number(!b.cause) || order(a) - order(b) || (a.node < b.node ? -1 : 1));
-  show(byId("nodes-table").tBodies[0], items, ({ node }) => node, nodeRow);
+  known.nodes = items;
+  show(byId("nodes-table").tBodies[0], items, nodeKey, nodeRow);
+  showHostPolicies(known.ofHosts);
+  if (byId("detail").open && opened.node) showNode();
+}
+
+const nodeKey = ({ node }) => `node/${node}/`;
+
+function showHostPolicies(verdicts) {
+  const { excess = 0, ...expected } = verdicts;
+  const total = sumOf(expected);
+  const others = VERDICTS.filter(({ name }) => name !== "covered" && expected[name]);
+  const parts = others.map(({ name, label }) => `${expected[name]} ${label.toLowerCase()}`);
+  if (total) parts.unshift(`${expected.covered ?? "none"} of ${total} in force`);
+  if (excess) parts.push(`${excess} in force that should not be`);
+  byId("host-policies").hidden = parts.length === 0;
+  byId("host-policies").textContent = `Host and network policies, counted once per node: ${parts.join(", ")}.`;
 }
 
 function nodeRow(node) {
-  const daemon = node.daemon
-    ? [clipped(node.daemon.pod),
-      node.daemon.restart ? make("span", { class: "second" }, plural(node.daemon.restart, "restart", "restarts")) : null]
-    : [make("span", { class: "none" }, "none")];
-  return make("tr", {},
-    cell("Node", make("strong", {}, clipped(node.node))),
-    cell("Daemon", ...daemon),
-    cell("Release", node.release ?? make("span", { class: "none" }, "not known")),
-    cell("Enforcer", node.enforcer || make("span", { class: "none" }, node.enforcer === "" ? "none" : "not known")),
+  const button = make("button", { type: "button", class: "link clip", "aria-haspopup": "dialog", title: node.node }, node.node);
+  const row = make("tr", {},
+    make("td", { "data-label": "Node", class: "where" },
+      make("div", {}, button, make("span", { class: "second clip" }, daemonOf(node)))),
+    cell("KubeArmor", node.release ?? make("span", { class: "none" }, "not known"),
+      make("span", { class: "second" }, enforcerOf(node))),
+    cell("Host policies", ...hostPoliciesOf(node)),
     cell("State", chip(node.verdict),
       node.cause ? make("span", { class: "second" }, titleOf(node.cause)) : null));
+  return opening(row, () => openNode(node.node));
+}
+
+function daemonOf({ daemon }) {
+  if (!daemon) return "no daemon";
+  return daemon.restart ? `${daemon.pod}, ${plural(daemon.restart, "restart", "restarts")}` : daemon.pod;
+}
+
+function enforcerOf({ enforcer }) {
+  return enforcer || (enforcer === "" ? "no enforcer" : "enforcer not known");
+}
+
+const HOST_POLICIES_SHOWN = 3;
+
+// How many are in force, and by name those that should be and are not.
+function hostPoliciesOf({ policies = [] }) {
+  const expected = policies.filter((pair) => pair.expected);
+  if (expected.length === 0) return [make("span", { class: "none" }, "none")];
+  const covered = expected.filter(({ verdict }) => verdict === "covered").length;
+  const bare = expected.filter(({ verdict }) => verdict === "gap" || verdict === "lost");
+  const names = bare.slice(0, HOST_POLICIES_SHOWN).map((pair) =>
+    make("span", { class: "missing", "data-tone": pair.verdict }, badge(pair.verdict, pair.verdict),
+      clipped(nameOf(pair))));
+  const more = bare.length - names.length;
+  return [make("span", { class: "span" }, `${covered} of ${expected.length} in force`), ...names,
+    more > 0 ? make("span", { class: "second" }, `and ${more} more`) : null];
 }
 
 async function loadSources() {
@@ -696,6 +759,84 @@ function sourceRow({ kind, sources }) {
     past ? make("span", { class: "past" }, `${plural(past, "earlier outage", "earlier outages")}, over`) : null);
 }
 
+// --- findings --------------------------------------------------------------------------------------------------------
+
+const ROWS_SHOWN = 4;
+
+async function loadFindings() {
+  const { items, continue: more } = await read("findings", { limit: LONG_LIST });
+  const total = sumOf(known.found);
+  byId("findings-count").textContent = more ? `${items.length} of ${Math.max(total, items.length)}` : items.length || "";
+  byId("findings-cut").hidden = !more;
+  byId("findings-cut").textContent = `Shown are the first ${items.length}. All by kind: ${counted(known.found)}.`;
+  emptiness("findings", items.length,
+    "None. Here would be listed what is in force and should not be, policies that may not do what was meant, and what the evidence does not rule out.");
+  const cards = findingCards(items);
+  const list = byId("finding-list");
+  show(list, cards.map(({ code, kind, remedy }) => ({ code, kind, remedy })), cardKey, findingCard);
+  cards.forEach(({ findings }, index) => fillCard(list.children[index], findings));
+}
+
+const counted = (counts) => Object.entries(counts).map(([code, count]) => `${count} ${code}`).join(", ");
+
+// One card for what has one explanation and one remedy, which can differ between releases.
+function findingCards(findings) {
+  const cards = new Map();
+  for (const finding of findings) {
+    const key = cardKey(finding);
+    if (!cards.has(key)) cards.set(key, { code: finding.code, kind: finding.kind, remedy: finding.remedy, findings: [] });
+    cards.get(key).findings.push(finding);
+  }
+  const natures = Object.keys(NATURES);
+  const codes = Object.keys(known.kinds);
+  return [...cards.values()].sort((a, b) =>
+    natures.indexOf(a.kind) - natures.indexOf(b.kind) || codes.indexOf(a.code) - codes.indexOf(b.code));
+}
+
+const cardKey = ({ code, remedy }) => `${code} ${remedy}`;
+
+function findingCard({ code, kind, remedy }) {
+  const nature = NATURES[kind] ?? { tone: "neutral", label: kind, meaning: "" };
+  const rows = make("ul", { class: "found" });
+  const all = make("button", { type: "button", class: "quiet", "aria-expanded": "false" });
+  all.addEventListener("click", () => {
+    const expanded = all.getAttribute("aria-expanded") !== "true";
+    all.setAttribute("aria-expanded", String(expanded));
+    rows.toggleAttribute("data-all", expanded);
+    nameButton(all, rows);
+  });
+  return make("article", { class: "card finding", "data-tone": nature.tone },
+    make("header", {}, make("h3", {}, titleOfKind(code)),
+      make("span", { class: "when" }, make("strong", {}, nature.label), nature.meaning && `: ${nature.meaning}`)),
+    rows, all,
+    make("div", { class: "advice" },
+      make("div", {}, make("h4", {}, "What it means"),
+        make("p", {}, ...prose(known.kinds[code]?.what ?? "This monitor has no text for this finding."))),
+      make("div", { class: "do" }, make("h4", {}, "What to do"), make("p", {}, ...prose(remedy)))));
+}
+
+// The rows change where the card stays: whoever reads its text or has opened its list keeps both.
+function fillCard(card, findings) {
+  const rows = card.querySelector(".found");
+  const all = card.querySelector("button[aria-expanded]");
+  show(rows, findings, ({ id }) => id, findingRow);
+  nameButton(all, rows);
+}
+
+function nameButton(all, rows) {
+  const count = rows.children.length;
+  const expanded = rows.hasAttribute("data-all");
+  all.hidden = count <= ROWS_SHOWN;
+  all.textContent = expanded ? `Show only ${ROWS_SHOWN}` : `Show all ${count.toLocaleString("en")}`;
+}
+
+function findingRow(finding) {
+  return make("li", {},
+    make("strong", { class: "where" }, finding.subject),
+    make("span", { class: "when" }, "since ", since(finding.since, { age: false }), ", ", ageOf(finding.since)),
+    make("p", {}, ...prose(finding.detail)));
+}
+
 // --- events --------------------------------------------------------------------------------------------------------
 
 const TELL = {
@@ -706,7 +847,8 @@ const TELL = {
   },
   incidents: (incident) => [incident.state === "open" ? toneOfIncident(incident) : "covered",
     `Incident ${incident.state}: ${titleOf(incident.cause)}, ${containersOf(incident.containers)}`],
-  findings: (finding) => ["unknown", `Finding: ${finding.code} on ${finding.subject}`],
+  findings: (finding) => [finding.state === "closed" ? "covered" : NATURES[finding.kind]?.tone ?? "unknown",
+    `${finding.state === "closed" ? "No longer found" : "Found"}: ${titleOfKind(finding.code)} (${finding.subject})`],
   timing: (timing) => (timing.policy
     ? ["covered", `Policy ${nameOf(timing.policy)} known ${timing.node ? `on ${timing.node}` : "on every node"} after ${range(timing.propagationSeconds)}`]
     : ["covered", timedContainer(timing)]),
@@ -761,15 +903,25 @@ function addEvent(verdict, sentence, at = now()) {
 
 // --- detail ----------------------------------------------------------------------------------------------------------
 
-const opened = { namespace: "", pod: "", from: null };
+const opened = { namespace: "", pod: "", node: "", from: null };
 
-function openDetail({ namespace, pod, podUid, container }) {
-  Object.assign(opened, { namespace, pod, from: `${podUid}/${container}/` });
-  byId("detail-title").textContent = `${namespace}/${pod}`;
+function openPod({ namespace, pod, podUid, container }) {
+  Object.assign(opened, { namespace, pod, node: "", from: `${podUid}/${container}/` });
+  openDetail(`${namespace}/${pod}`);
+  loadDetail();
+}
+
+function openNode(node) {
+  Object.assign(opened, { namespace: "", pod: "", node, from: nodeKey({ node }) });
+  openDetail(node);
+  showNode();
+}
+
+function openDetail(title) {
+  byId("detail-title").textContent = title;
   byId("detail-body").replaceChildren(make("p", { class: "none" }, "Reading…"));
   byId("detail").showModal();
   byId("detail-title").focus();
-  loadDetail();
 }
 
 async function loadDetail() {
@@ -802,7 +954,6 @@ function explainedContainer(container) {
 }
 
 function explainedPair(pair) {
-  const cause = pair.cause ? known.causes[pair.cause] : null;
   return make("div", { class: "pair" },
     make("header", {}, make("strong", {}, nameOf(pair)),
       make("span", { class: "none" }, `${KINDS[pair.kind] ?? pair.kind}, generation ${pair.generation}`),
@@ -814,8 +965,44 @@ function explainedPair(pair) {
       pair.since ? fact("Since", ...since(pair.since, { age: false })) : null,
       pair.delaySeconds ? fact("Took", range(pair.delaySeconds)) : null,
       pair.rulesWithoutKernelForm ? fact("Rules that cannot be enforced", String(pair.rulesWithoutKernelForm)) : null),
-    pair.cause ? make("p", {}, make("strong", {}, titleOf(pair.cause)), ". ", ...prose(cause?.what ?? "")) : null,
-    cause?.remedy ? make("p", {}, make("strong", {}, "What to do: "), ...prose(cause.remedy)) : null);
+    ...(pair.cause ? explainedCause(pair.cause, pair.reasons) : []));
+}
+
+// What happened, what shows that it did, what else would fit, and what to do.
+function explainedCause(code, reasons = []) {
+  const cause = known.causes[code];
+  const own = reasons.find((reason) => reason.cause === code);
+  const others = reasons.filter((reason) => reason !== own);
+  return [
+    make("p", {}, make("strong", {}, titleOf(code)), ". ", ...prose(cause?.what ?? "")),
+    own ? make("p", {}, make("strong", {}, "What shows it: "), make("span", { class: "shown" }, ...prose(own.evidence))) : null,
+    cause?.remedy ? make("p", {}, make("strong", {}, "What to do: "), ...prose(cause.remedy)) : null,
+    others.length ? make("p", {}, make("strong", {}, "What else would fit, less likely:")) : null,
+    others.length ? make("ul", { class: "others" }, others.map((reason) =>
+      make("li", {}, titleOf(reason.cause), ": ", make("span", { class: "shown" }, ...prose(reason.evidence))))) : null,
+  ];
+}
+
+function showNode() {
+  const node = known.nodes.find((candidate) => candidate.node === opened.node);
+  const body = byId("detail-body");
+  if (node) show(body, [node], nodeKey, explainedNode);
+  else body.replaceChildren(make("p", {}, "The monitor knows no such node any more."));
+}
+
+function explainedNode(node) {
+  const pairs = node.policies ?? [];
+  const ofPolicy = pairs.some((pair) => pair.cause === node.cause && pair.verdict === node.verdict);
+  return make("section", {},
+    make("h3", {}, "Node", chip(node.verdict)),
+    make("dl", { class: "facts" },
+      fact("Daemon", node.daemon?.pod ?? "none"),
+      node.daemon ? fact("Restarts", String(node.daemon.restart)) : null,
+      fact("KubeArmor", node.release ?? "not known"),
+      fact("Enforcer", enforcerOf(node)),
+      node.clockOffsetSeconds ? fact("Clock", `${node.clockOffsetSeconds.map((s) => s.toFixed(3)).join(" to ")} s off`) : null),
+    ...(node.cause && !ofPolicy ? explainedCause(node.cause) : []),
+    pairs.length ? pairs.map(explainedPair) : make("p", { class: "none" }, "No host or network policy selects this node."));
 }
 
 // --- demonstration ------------------------------------------------------------------------------------------------------
@@ -894,14 +1081,19 @@ function listen() {
   setInterval(() => document.querySelectorAll("[data-from]").forEach(setAge), 1000);
 }
 
+// Without its texts the page still shows codes.
+async function readTexts(file) {
+  try {
+    return await (await fetch(file, { signal: AbortSignal.timeout(TIMEOUT_MS) })).json();
+  } catch {
+    return {};
+  }
+}
+
 async function start() {
   restoreTheme();
   listen();
-  try {
-    known.causes = await (await fetch("causes.json", { signal: AbortSignal.timeout(TIMEOUT_MS) })).json();
-  } catch {
-    known.causes = {};
-  }
+  [known.causes, known.kinds] = await Promise.all(["causes.json", "findings.json"].map(readTexts));
   refreshSoon(0);
   openStream();
 }

@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 import orjson
 
 from monitor.commands import cluster
+from monitor.commands.arguments import duration
 from monitor.commands.text import render
 from monitor.wire import report as wire_report
 
@@ -15,23 +16,25 @@ examples:
   kubearmor-monitor check
   kubearmor-monitor check --context staging --all
   kubearmor-monitor check --output json | jq '.gaps[] | select(.state == "open")'
+  kubearmor-monitor check --output json | jq -r '.findings[] | [.code, .subject] | @tsv'
 
 Nothing is installed and nothing is changed: it lists Pods, namespaces, nodes and policies, reads
 the output of KubeArmor's daemons through the API server, and prints what follows from that. Exit
-code 1: a container, or a node that a host policy selects, is not protected (gap or lost).
+code 1: a container, or a node that a host policy selects, is not protected (gap or lost). Findings
+are no gaps: they are told, and do not change the exit code.
 """
 
 
 def configure(parser: ArgumentParser) -> None:
     cluster.add_arguments(parser)
-    parser.add_argument("--all", action="store_true", help="the protected containers too")
+    parser.add_argument("--all", action="store_true", help="protected containers and every finding")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=duration,
         default=60.0,
-        metavar="SECONDS",
-        help="how long to wait for what is still pending (60)",
+        metavar="DURATION",
+        help="how long to wait for what is still pending (60s)",
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import orjson
 
 from monitor.commands import cluster
-from monitor.commands.durations import duration
+from monitor.commands.arguments import duration
 from monitor.commands.examination import examine
 from monitor.commands.text import printable
 from monitor.core.diagnosis import diagnose

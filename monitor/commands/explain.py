@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
+from monitor.commands.arguments import duration, instant
 from monitor.commands.running import read
 from monitor.commands.telling import tell
 from monitor.commands.timeline import open_timeline
@@ -31,13 +32,16 @@ container is not protected (gap or lost), or there is no such container.
 
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("pod", type=_names, metavar="NAMESPACE/POD[/CONTAINER]")
-    parser.add_argument("--url", metavar="URL", help="API of a running monitor")
-    parser.add_argument("--trace", type=Path, metavar="TRACE", help="a recorded trace")
-    parser.add_argument("--until", type=float, metavar="UNIX", help="of the trace")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--url", metavar="URL", help="API of a running monitor")
+    source.add_argument("--trace", type=Path, metavar="TRACE", help="a recorded trace")
+    parser.add_argument("--until", type=instant, metavar="UNIX", help="of the trace")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML configuration")
     parser.add_argument("--kubeconfig", metavar="FILE", help="instead of the usual one")
     parser.add_argument("--context", metavar="NAME", help="of the kubeconfig")
-    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS")
+    parser.add_argument(
+        "--timeout", type=duration, default=60.0, metavar="DURATION", help="for the cluster (60s)"
+    )
     parser.add_argument("--output", choices=("text", "json"), default="text")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 from msgspec import structs
 
+from monitor.commands.arguments import duration
 from monitor.commands.manifests import Document, Reading, read_manifests, skipped
 from monitor.commands.remarks import Json, Located, as_json, render
 from monitor.commands.sarif import sarif
@@ -64,7 +65,7 @@ def configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--output", choices=("text", "json", "sarif"), default="text")
     parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="SECONDS", help="for the cluster (60)"
+        "--timeout", type=duration, default=60.0, metavar="DURATION", help="for the cluster (60s)"
     )
 
 

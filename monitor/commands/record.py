@@ -19,6 +19,7 @@ from msgspec import structs
 from monitor import app, config
 from monitor.clock import Clock, SystemClock
 from monitor.commands import cluster
+from monitor.commands.arguments import duration, peer
 from monitor.commands.tape import Tape, TapedApiServer
 from monitor.core.kubernetes import Object
 from monitor.core.model import (
@@ -32,7 +33,7 @@ from monitor.core.model import (
     SourceDown,
     SourceUp,
 )
-from monitor.errors import ConfigurationError
+from monitor.errors import ConfigurationError, SourceError
 from monitor.live import USER_AGENT, LiveSources, credentials
 from monitor.retry import cancelled
 
@@ -55,8 +56,10 @@ KINDS: Mapping[type[Alert | Log | Message], str] = {Alert: "alert", Log: "log", 
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("trace", type=Path, metavar="TRACE", help="new file, also .gz or .zst")
     cluster.add_arguments(parser)
-    parser.add_argument("--relay", metavar="HOST:PORT", help="KubeArmor's relay")
-    parser.add_argument("--seconds", type=float, metavar="N", help="end by itself after so long")
+    parser.add_argument("--relay", type=peer, metavar="HOST:PORT", help="KubeArmor's relay")
+    parser.add_argument(
+        "--seconds", type=duration, metavar="N", help="end by itself after so long (also 5m)"
+    )
 
 
 def run(options: Namespace) -> int:
@@ -84,6 +87,7 @@ class Recorder:
         self.lost = 0
         self.rejected = 0
         self.sources: dict[str, str] = {}
+        self.heard = False
         self._write = write
         self._tape = tape
         self._clock = clock
@@ -130,6 +134,7 @@ class Recorder:
     def _source(self, state: SourceUp | SourceDown) -> dict[str, Any]:
         word = "up" if isinstance(state, SourceUp) else "down"
         self.sources[state.name] = word
+        self.heard |= isinstance(state, SourceUp)
         return {"kind": "source", "name": state.name, "state": word, "reason": state.reason}
 
     def _object(self, item: Object) -> object:
@@ -199,6 +204,8 @@ async def _record(
             finally:
                 await cancelled(*tasks)
     _say(f"{path}: {recorder.progress()}", end="\n")
+    if not recorder.heard:
+        raise SourceError(f"nothing could be read: {path} says no more than that")
 
 
 def _say(text: str, *, end: str = "") -> None:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,10 +10,11 @@ from typing import IO
 
 import orjson
 
+from monitor.commands.arguments import instant, speed
 from monitor.commands.text import render
 from monitor.commands.timeline import Step, open_timeline
 from monitor.config import Kafka
-from monitor.errors import ConfigurationError
+from monitor.errors import ConfigurationError, MonitorError
 from monitor.wire import report as wire_report
 from monitor.wire.events import Translation, structured
 
@@ -35,7 +36,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--report", metavar="FILE", help="write the report there, - for stdout")
     parser.add_argument("--events", metavar="FILE", help="write the events there, - for stdout")
     parser.add_argument(
-        "--until", type=float, metavar="UNIX", help="stop the clock there, not at the last line"
+        "--until", type=instant, metavar="UNIX", help="stop the clock there, not at the last line"
     )
     parser.add_argument(
         "--speed", type=speed, metavar="N", help="N times as fast as recorded; without: at once"
@@ -43,17 +44,8 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--lenient", action="store_true", help="count damaged lines and skip them")
 
 
-def speed(text: str) -> float:
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = 0.0
-    if not 0 < factor < float("inf"):
-        raise ArgumentTypeError(f"not a number above 0: {text!r}")
-    return factor
-
-
 def run(options: Namespace) -> int:
+    _require_files_apart(options)
     trace, timeline = open_timeline(options.trace, lenient=options.lenient)
     with ExitStack() as files:
         events = files.enter_context(_writable(options.events))
@@ -74,6 +66,16 @@ def run(options: Namespace) -> int:
     if trace.skipped:
         sys.stderr.write(f"{options.trace}: {trace.skipped} damaged lines were skipped\n")
     return int(any(gap.state == "open" for gap in report.gaps))
+
+
+def _require_files_apart(options: Namespace) -> None:
+    """Raise ConfigurationError where a file would be written over the trace or the other one."""
+    written = [name for name in (options.report, options.events) if name is not None]
+    if len(written) != len({name if name == "-" else Path(name).resolve() for name in written}):
+        raise ConfigurationError("report and events are two documents: name two files")
+    for name in written:
+        if name != "-" and Path(name).resolve() == options.trace.resolve():
+            raise ConfigurationError(f"{name} is the trace itself: name another file")
 
 
 def _paced(steps: Iterator[Step], *, started: float, speed: float) -> Iterator[Step]:
@@ -102,8 +104,14 @@ def _writable(name: str | None) -> Iterator[IO[bytes] | None]:
             yield file
 
 
-def _created(path: Path) -> IO[bytes]:
+@contextmanager
+def _created(path: Path) -> Iterator[IO[bytes]]:
     try:
-        return path.open("wb")
+        file = path.open("wb")
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
+    try:
+        with file:
+            yield file
+    except OSError as error:
+        raise MonitorError(f"{path}: cannot be written: {error.strerror}") from error

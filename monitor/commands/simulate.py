@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from msgspec import Struct
 
-from monitor.commands.durations import duration
+from monitor.commands.arguments import duration, instant
 from monitor.commands.forecast import render
 from monitor.commands.manifests import Document, read_manifests, skipped
 from monitor.core.daemon_events import PolicyEvent
@@ -76,7 +76,7 @@ def configure(parser: ArgumentParser) -> None:
         help="instead of the releases on the nodes; several times for several",
     )
     parser.add_argument("--trace", type=Path, metavar="TRACE", help="a recorded trace")
-    parser.add_argument("--until", type=float, metavar="UNIX", help="of the trace")
+    parser.add_argument("--until", type=instant, metavar="UNIX", help="of the trace")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML configuration")
     parser.add_argument("--kubeconfig", metavar="FILE", help="instead of the usual one")
     parser.add_argument("--context", metavar="NAME", help="of the kubeconfig, if not the current")

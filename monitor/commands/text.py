@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from monitor.core.causes import CAUSES
+from monitor.core.causes import CAUSES, FINDINGS
 
 Document: TypeAlias = Mapping[str, Any]
 VERDICTS = (
@@ -20,12 +20,14 @@ VERDICTS = (
 NOT_CALLED_FOR = ("covered", "exempt", "unsupported", "unpoliced")
 NOT_IN_FORCE = ("gap", "lost")
 HOST = "(the node itself)"
+FINDINGS_SHOWN = 3
 
 
 def render(report: Document, *, everything: bool = False) -> str:
     """Return counts, the containers and nodes that want attention (or all), incidents, findings.
 
-    A node has a line if a host or network policy that should protect it is not in force there.
+    A node has a line if a host or network policy that should protect it is not in force there. Of
+    findings of one code the first few are told (or all).
     """
     containers = [
         container
@@ -37,7 +39,7 @@ def render(report: Document, *, everything: bool = False) -> str:
     if rows:
         blocks.append(table(("VERDICT", "CONTAINER", "NODE", "POLICY", "WHY"), rows))
     blocks.extend(_incident(one) for one in report["incidents"] if one["state"] == "open")
-    blocks.extend(_finding(one) for one in report["findings"])
+    blocks.extend(_findings(report["findings"], everything=everything))
     if blind := [one["name"] for one in report["sources"] if one["state"] == "down"]:
         blocks.append(f"Sources that cannot be read: {', '.join(blind)}")
     return "\n\n".join(blocks) + "\n"
@@ -103,10 +105,29 @@ def _incident(incident: Document) -> str:
     return "\n".join(map(printable, lines))
 
 
-def _finding(finding: Document) -> str:
-    head = f"FINDING {finding['code']} ({finding['kind']}), {finding['subject']}"
-    lines = [head, f"  {finding['detail']}", f"  what to do: {finding['remedy']}"]
-    return "\n".join(map(printable, lines))
+def _findings(findings: Sequence[Document], *, everything: bool) -> Iterator[str]:
+    """How many there are of each code, then a block for each code and remedy."""
+    if not findings:
+        return
+    codes = Counter(finding["code"] for finding in findings)
+    counted = " · ".join(f"{count} {code}" for code, count in codes.items())
+    yield printable(f"Findings, which are no gaps: {counted}")
+    alike: dict[tuple[str, str], list[Document]] = {}
+    for finding in findings:
+        alike.setdefault((finding["code"], finding["remedy"]), []).append(finding)
+    shown = len(findings) if everything else FINDINGS_SHOWN
+    for found in alike.values():
+        yield "\n".join(map(printable, _finding(found, shown=shown)))
+
+
+def _finding(alike: Sequence[Document], *, shown: int) -> Iterator[str]:
+    first, more = alike[0], len(alike) - shown
+    kind = FINDINGS.get(first["code"])
+    yield f"FINDING {first['code']} ({first['kind']})" + (f": {kind.title}" if kind else "")
+    yield from (f"  {one['subject']}: {one['detail']}" for one in alike[:shown])
+    if more > 0:
+        yield f"  and {more} more: the report as JSON has them all"
+    yield f"  what to do: {first['remedy']}"
 
 
 def since(subject: Document) -> str:

@@ -12,7 +12,7 @@ import orjson
 from msgspec import Struct
 
 from monitor.commands import running
-from monitor.commands.durations import duration
+from monitor.commands.arguments import duration
 from monitor.commands.text import printable
 from monitor.core.causes import CAUSES
 from monitor.core.kubernetes import Object, Pod

@@ -36,7 +36,7 @@ from monitor.core.model import (
 from monitor.core.nodes import NodeState
 from monitor.core.pairs import SPARED, pair_state, worst
 from monitor.core.policies import PolicyState
-from monitor.core.prediction import depends_on_labels
+from monitor.core.prediction import NAMESPACED, depends_on_labels
 from monitor.core.propagation import Propagation
 from monitor.core.standing import applied, stand
 from monitor.core.timing import container_timing, delay_of, note_delays, proof_timing
@@ -113,8 +113,8 @@ class Bench:
             if latest is not None:
                 judged = self._applied(container, container.expected.keys, view, latest=latest)
             else:
-                judged = self._judge(container, view, surroundings, standing=standing, now=now)
-        if since is not None:
+                judged = self._judge(container, view, standing=standing, now=now)
+        if since is not None and self._world.policies_changed >= since:
             judged = {k: v for k, v in judged.items() if self._came_before(k, since)}
         self._expose(container, view, judged, now=now)
         self._remember(container, view, judged, standing=standing)
@@ -217,7 +217,6 @@ class Bench:
         self,
         container: ContainerRecord,
         view: NodeView,
-        surroundings: Surroundings,
         *,
         standing: frozenset[PolicyKey],
         now: float,
@@ -230,7 +229,7 @@ class Bench:
         for key in container.expected.keys:
             if key in standing:
                 continue
-            if shared is not None and self._is_plain(container, view, key, surroundings):
+            if shared is not None and self._is_plain(container, view, key):
                 judged[key] = shared
                 continue
             known = view.awaited.get(key) if alike else None
@@ -242,7 +241,7 @@ class Bench:
             judged[key] = self._still_open(container, view, key, verdict)
             if alike and self._is_awaited(container, view, key, verdict):
                 view.awaited[key] = verdict
-            if silent and self._is_plain(container, view, key, surroundings):
+            if silent and self._is_plain(container, view, key):
                 shared = verdict
         return judged
 
@@ -266,33 +265,28 @@ class Bench:
         """
         if container.effects is not None or container.since_relabel or view.blind:
             return False
+        incarnation, known = view.incarnation, view.behaviour
+        if incarnation is None or incarnation.refusals or incarnation.list_failures:
+            return False
+        if known is None or not known.reaches_young_namespaces:
+            return False
         if self._ledger.holds(container.id):
             return False
         if any(p.ended and p.ended[1] >= container.started[0] for p in view.node.past()):
             return False
-        incarnation = view.incarnation
-        evidence = incarnation.container(container.id) if incarnation else None
+        evidence = incarnation.container(container.id)
         return evidence is None or not (evidence.latest_write or evidence.removed)
 
-    def _is_plain(
-        self,
-        container: ContainerRecord,
-        view: NodeView,
-        key: PolicyKey,
-        surroundings: Surroundings,
-    ) -> bool:
+    def _is_plain(self, container: ContainerRecord, view: NodeView, key: PolicyKey) -> bool:
         """Whether a policy was there before the container and nothing is special about it."""
         policy = self._world.policies[key]
-        incarnation = view.incarnation
+        assert view.incarnation is not None
         return (
             policy.changed[1] <= container.started[0]
-            and policy.rules.enforced
-            and policy.name not in surroundings.ambiguous
-            and view.behaviour is not None
-            and view.behaviour.reaches_young_namespaces
-            and not depends_on_labels(policy, view.behaviour)
-            and incarnation is not None
-            and (view.phase != "ready" or key in incarnation.policies)
+            and policy.rules.is_plain
+            and policy.name not in self._world.ambiguous_names()
+            and (key[0] != NAMESPACED or not depends_on_labels(policy, view.behaviour))
+            and (view.phase != "ready" or key in view.incarnation.policies)
         )
 
     def _namesakes(self, container: ContainerRecord, policy: PolicyState) -> Namesakes:
@@ -321,8 +315,7 @@ class Bench:
             frozen = container.frozen
             return {k: v for k, v in frozen.items() if k in self._world.policies}
         self._around = {}
-        surroundings = self.surroundings(container)
-        return self._judge(container, view, surroundings, standing=NEVER, now=now)
+        return self._judge(container, view, standing=NEVER, now=now)
 
     def _is_awaited(
         self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
@@ -413,7 +406,7 @@ class Bench:
         standing: frozenset[PolicyKey],
         now: float,
     ) -> Iterator[Announcement]:
-        healed = max((v.written for v in judged.values() if v.written is not None), default=None)
+        healed = {key: v.written for key, v in judged.items() if v.written is not None}
         exposed = [
             self._exposed(container, view, key, verdict, now=now)
             for key, verdict in judged.items()
@@ -428,9 +421,9 @@ class Bench:
         if after != before or container.announced is not container.expected:
             container.announced = container.expected
             yield from self._state(container, judged)
-        if container.verdict == "covered" and not container.timed and healed is not None:
+        if container.verdict == "covered" and not container.timed and healed:
             container.timed = True
-            yield container_timing(container, view, healed)
+            yield container_timing(container, view, max(healed.values()))
 
     def _first_proof(
         self, container: ContainerRecord, view: NodeView, *, now: float
@@ -540,7 +533,7 @@ class Bench:
         exposure = container.exposure or Exposure()
         self.exposed_seconds += exposure.add((since, instant) for since in open_since(container))
         self._propagation.forget(container.id, container.expected.keys)
-        yield from self._ledger.update(container, (), healed=None, ended=instant, now=now)
+        yield from self._ledger.update(container, (), healed={}, ended=instant, now=now)
         yield ContainerGone(
             pod_uid=container.pod.uid, container=container.name, container_id=container.id
         )

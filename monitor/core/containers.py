@@ -164,9 +164,12 @@ def _fingerprint(status: PodStatus) -> int:
 
 def _profiles(pod: Pod) -> Mapping[str, str] | None:
     """The AppArmor profile that the Pod's annotations name for each container; mostly none."""
+    annotations = pod.metadata.annotations
+    if not annotations:
+        return None
     found = {
         key.removeprefix(APPARMOR_ANNOTATION): value.removeprefix("localhost/")
-        for key, value in (pod.metadata.annotations or {}).items()
+        for key, value in annotations.items()
         if key.startswith(APPARMOR_ANNOTATION)
     }
     return found or None

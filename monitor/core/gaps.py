@@ -5,7 +5,7 @@ end of a daemon's incarnation, a removal of rules or a change of labels, so the 
 same id in any process.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from monitor.core.causes import rank
 from monitor.core.containers import ContainerRecord
+from monitor.core.evidence import PolicyKey
 from monitor.core.identity import digest
 from monitor.core.incidents import Incidents, pages
 from monitor.core.joining import Belonging
@@ -86,13 +87,13 @@ class Ledger:
         container: ContainerRecord,
         exposed: Iterable[Exposed],
         *,
-        healed: Interval | None,
+        healed: Mapping[PolicyKey, Interval],
         now: float,
         ended: Interval | None = None,
     ) -> list[Gap]:
         """Make the container's open gaps equal to what is exposed; return what changed.
 
-        `healed`: when the rules were written; `ended`: when the container ended.
+        `healed`: when the rules of each policy were written; `ended`: when the container ended.
         """
         groups: dict[str, list[Exposed]] = {}
         for pair in exposed:
@@ -102,9 +103,8 @@ class Ledger:
             self._incidents.forget(container.id)
         if not groups and not known:
             return []
-        until = ended or healed or (now, now)
         changed = [
-            self._close(container.id, identity, healed=healed, until=until)
+            self._close(container.id, identity, healed=healed, until=ended, now=now)
             for identity in [identity for identity in known or {} if identity not in groups]
         ]
         for identity, pairs in groups.items():
@@ -158,17 +158,26 @@ class Ledger:
         return gap
 
     def _close(
-        self, container_id: str, identity: str, *, healed: Interval | None, until: Interval
+        self,
+        container_id: str,
+        identity: str,
+        *,
+        healed: Mapping[PolicyKey, Interval],
+        until: Interval | None,
+        now: float,
     ) -> Gap:
         entry = self._open[container_id].pop(identity)
         if not self._open[container_id]:
             del self._open[container_id]
         gap = entry.gap
+        written = max((healed[key] for key in _keys(gap) if key in healed), default=None)
+        until = until or written or (now, now)
         until = (max(until[0], gap.since[0]), max(until[1], gap.since[1]))
         by_silence = gap.verdict == "gap" and entry.announced >= gap.since[1] + self._grace
-        never = healed is not None and by_silence and healed[1] <= gap.since[1] + self._grace
+        never = written is not None and by_silence and written[1] <= gap.since[1] + self._grace
         self.withdrawn += never
-        cause = "startup-window" if healed is not None and gap.cause == "unexplained" else gap.cause
+        healing = written is not None and gap.cause == "unexplained"
+        cause = "startup-window" if healing else gap.cause
         ended = replace(gap, state="withdrawn" if never else "closed", cause=cause, until=until)
         self._ended[identity] = ended
         if len(self._ended) > CLOSED_KEPT:
@@ -180,8 +189,8 @@ class Ledger:
         self, container: ContainerRecord, pairs: list[Exposed], *, until: Interval, now: float
     ) -> list[Gap]:
         """A container ended before its rules were written: its gap is announced when it is over."""
-        opened = self.update(container, pairs, healed=None, now=now)
-        return [*opened, *self.update(container, (), healed=None, now=now, ended=until)]
+        opened = self.update(container, pairs, healed={}, now=now)
+        return [*opened, *self.update(container, (), healed={}, now=now, ended=until)]
 
     def settle(self, *, now: float) -> Iterator[Incident]:
         """Bring the incidents that were touched up to date; yield those that changed."""
@@ -223,3 +232,8 @@ class Ledger:
                 if pages(entry.incident[0]):
                     paging[cause] = paging.get(cause, 0) + 1
         return gaps, paging
+
+
+def _keys(gap: Gap) -> Iterator[PolicyKey]:
+    """The policies of a gap, whatever their revision."""
+    return ((policy.kind, policy.namespace, policy.name) for policy in gap.policies)

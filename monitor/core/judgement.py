@@ -236,11 +236,15 @@ class _Pair:
 
     def _with_daemon(self, incarnation: Incarnation) -> Judged:
         if incarnation.enforcer is not None and incarnation.enforcer in {"", "SELinux"}:
-            return self._gap("enforcer-absent", predicted=None)
+            said = (
+                incarnation.enforcer_reason or f"its enforcer is {incarnation.enforcer or 'none'}"
+            )
+            return self._shown("enforcer-absent", f"the daemon said: {said}", predicted=None)
         by_profile = incarnation.enforcer == APPARMOR
         rules = self.policy.rules
         if rules.profileless if by_profile else rules.unenforceable:
-            return self._gap("rule-not-enforceable", predicted=None)
+            shown = "none of its rules that block or allow has a form that the kernel enforces"
+            return self._shown("rule-not-enforceable", shown, predicted=None)
         toothless = self._toothless(incarnation)
         if toothless is not None:
             return toothless
@@ -252,7 +256,7 @@ class _Pair:
             return collided
         predicted = self._predicted(incarnation, learned)
         if predicted is False:
-            return self._gap(self._unpredicted(), predicted=False)
+            return self._shown(*self._unpredicted(incarnation), predicted=False)
         refutation = self._refutation(incarnation)
         if refutation is not None:
             return self._contradiction(incarnation, refutation)
@@ -297,7 +301,8 @@ class _Pair:
         if found is None or found.attachment not in {"not-stored", "removed"}:
             return None
         if found.attachment == "not-stored":
-            return self._gap("name-collision", predicted=False)
+            shown = f"a policy of the other kind named {self.policy.name} kept it from being stored"
+            return self._shown("name-collision", shown, predicted=False)
         return Judged(
             "lost",
             cause="policy-removed-by-collision",
@@ -344,10 +349,18 @@ class _Pair:
             namespace_created=self.surroundings.namespace_created,
         )
 
-    def _unpredicted(self) -> str:
-        """Why a policy that is expected is not attached by that release."""
-        by_label = self.policy.kind == NAMESPACED
-        return "version-skew" if by_label else "namespace-newer-than-policy"
+    def _unpredicted(self, incarnation: Incarnation) -> tuple[str, str]:
+        """Why a policy that is expected is not attached by that release, and what shows it."""
+        release = self.view.node.release(incarnation) or "the daemon"
+        if self.policy.kind == NAMESPACED:
+            return "version-skew", f"{release} reads the policy's selector otherwise"
+        lines = incarnation.policies.get(self.policy.key)
+        created = self.surroundings.namespace_created
+        told = f"was created at {spelled(created[1])}" if created is not None else "is younger"
+        read = f" of {spelled(self._instant(lines[-1].position)[1])}" if lines else ""
+        younger = f"its namespace {told}, after the daemon's last look at the policy{read}"
+        goes_by = f"{release} goes by the namespaces that there were then"
+        return "namespace-newer-than-policy", f"{younger}, and {goes_by}"
 
     def _toothless(self, incarnation: Incarnation) -> Judged | None:
         """The gap of an allow-list where what it omits is only audited (F39)."""
@@ -358,8 +371,7 @@ class _Pair:
         if not allowing or set(postures.values()) != {"audit"}:
             return None
         told = ", ".join(f"the {kind} posture is audit" for kind in sorted(postures))
-        shown = Reason(cause="posture-audit", evidence=f"all its rules allow, and {told}")
-        return self._gap(shown.cause, predicted=True, reasons=(shown,))
+        return self._shown("posture-audit", f"all its rules allow, and {told}", predicted=True)
 
     def _by_profile(
         self, incarnation: Incarnation, learned: Learned | None, *, predicted: bool | None
@@ -367,12 +379,10 @@ class _Pair:
         """The verdict by the container's AppArmor profile."""
         profile = profile_of(self.container, incarnation)
         if profile is None:
-            cause, shown = unannotated(self.view.node)
-            return self._gap(cause, predicted=False, reasons=(Reason(cause, shown),))
+            return self._shown(*unannotated(self.view.node), predicted=False)
         if profile.refused > profile.written:
-            cause = "apparmor-profile-rejected"
             shown = f"{profile.name} was refused: {profile.error}"
-            return self._gap(cause, predicted=predicted, reasons=(Reason(cause, shown),))
+            return self._shown("apparmor-profile-rejected", shown, predicted=predicted)
         if predicted and learned is not None and profile.written > learned.position:
             written = self._instant(profile.written)
             grade: Grade = "applied" if learned.certain else "inferred"
@@ -678,6 +688,9 @@ class _Pair:
         if found[0].cause in REFUSED:
             predicted = False
         return self._gap(found[0].cause, predicted=predicted, reasons=found)
+
+    def _shown(self, cause: str, evidence: str, *, predicted: bool | None) -> Judged:
+        return self._gap(cause, predicted=predicted, reasons=(Reason(cause, evidence),))
 
     def _gap(
         self, cause: str, *, predicted: bool | None, reasons: tuple[Reason, ...] = ()

@@ -186,6 +186,9 @@ class NodeState:
         return heard.incarnation
 
     def _running(self) -> Incarnation | None:
+        if len(self.incarnations) == 1:
+            (only,) = self.incarnations.values()
+            return only if only.ended is None and (only.running or only.lines) else None
         alive = [
             i for i in self.incarnations.values() if i.ended is None and (i.running or i.lines)
         ]

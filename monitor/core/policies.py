@@ -147,8 +147,8 @@ class PolicyState:
         if current == 0:
             return self._learned_before_us(lines)
         base = self._event_at(lines[0], clock)
-        if lines[0].action == "modified" and incarnation.read_whole:
-            # It was never added there, but refused: its first line is about a change.
+        if lines[0].action == "modified" and (incarnation.read_whole or not self.listed):
+            # It was refused when it was added, or that line was not read: this is about a change.
             base = max(base, 1)
         uncertain: Learned | None = None
         for offset, line in enumerate(lines):

@@ -77,6 +77,7 @@ class Rules:
     allow something, and nothing of that has a kernel form. `without_kernel_form`: how many rules
     that block or allow have none. `profileless`: none of them has a form under AppArmor either.
     `allowing`: the classes of posture that decide what a policy of Allow rules alone forbids.
+    `is_plain`: whether it is in force depends on its rules being written, and on nothing else.
     `audited`: the kinds of events that a policy of Audit rules alone is about.
     """
 
@@ -84,6 +85,7 @@ class Rules:
         "allowing",
         "audited",
         "enforced",
+        "is_plain",
         "profileless",
         "rules",
         "unenforceable",
@@ -104,6 +106,7 @@ class Rules:
             for rule in decisive
             if only_allows and rule.operation in CLASSES
         )
+        self.is_plain = self.enforced and not self.allowing
         only_audits = all(rule.action == "Audit" for rule in rules)
         self.audited = frozenset(rule.operation.lower() for rule in rules if only_audits)
 

@@ -96,6 +96,7 @@ def parse(release: str) -> Version | None:
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
+@lru_cache(maxsize=256)
 def behaviour(release: str | None) -> Behaviour | None:
     """What that release does; None where it is not known or not described."""
     version = parse(release) if release else None

@@ -4,6 +4,7 @@ from typing import Final
 
 from monitor.core.deadlines import Deadlines
 from monitor.core.judgement import Limits, NodeView
+from monitor.core.nodes import NodeState
 from monitor.core.semantics import behaviour
 from monitor.core.sight import is_expired
 from monitor.core.world import World
@@ -66,13 +67,18 @@ class Views:
             began=self._began,
             blind=blind,
             unsettled_since=min(unsettled, default=None),
-            expired=is_expired(
-                self._world.sources.known(source)
-                for source in (f"text/{name}", f"alerts/{name}", "alerts/relay")
-            ),
+            expired=self._is_shut_out(node),
             awaited={},
             rollouts={},
         )
+
+    def _is_shut_out(self, node: NodeState) -> bool:
+        """Whether an expired certificate keeps us from what would tell of the node."""
+        relay = self._world.sources.known("alerts/relay")
+        if node.text.up and (relay is None or relay.up):
+            return False
+        own = self._world.sources.known(f"alerts/{node.name}")
+        return is_expired((node.text, relay, own))
 
 
 class Instant:

@@ -81,6 +81,8 @@ class World:
         self._labels: WeakValueDictionary[LabelsKey, Labels] = WeakValueDictionary()
         self._ambiguous: frozenset[str] | None = None
         self._changed_policies: set[PolicyKey] = set()
+        self.policies_changed = 0.0
+        """When a policy was last seen to change."""
         self._objects: dict[Resource, dict[str, Object]] = {}
 
     @property
@@ -106,7 +108,8 @@ class World:
     def change(self, resource: Resource, event: str, item: Object, *, at: float) -> None:
         """Take one event about one object."""
         self._take(resource, event, item, at=at, listed=False)
-        self._reconsider_policies()
+        if self._changed_policies:
+            self._reconsider_policies()
 
     def _take(
         self, resource: Resource, event: str, item: Object, *, at: float, listed: bool
@@ -336,6 +339,7 @@ class World:
             if key in self.deleted_policies:
                 state.succeed(self.deleted_policies[key], at=at)
         self._changed_policies.add(key)
+        self.policies_changed = max(self.policies_changed, at)
 
     def _bury(self, policy: PolicyState, *, at: float) -> None:
         """Remember a policy that was deleted: a daemon may go on listing it."""

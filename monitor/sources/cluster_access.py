@@ -12,9 +12,10 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from monitor.errors import SourceError
+from monitor.errors import ConfigurationError, SourceError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+KUBECONFIG = "~/.kube/config"
 
 Fingerprint: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 
@@ -114,26 +115,37 @@ def in_cluster(
 async def from_kubeconfig(path: str | None = None, *, context: str | None = None) -> Credentials:
     """Return the access of a kubeconfig; its plugins are run again when the server refuses it.
 
-    Without a path, that of the KUBECONFIG variable or the usual place.
+    Without a path, that of the KUBECONFIG variable or the usual place. Raises ConfigurationError
+    for one that cannot be used now; one that cannot be used later is an error that is retried.
     """
+    files = path or os.environ.get("KUBECONFIG") or KUBECONFIG
 
     async def load() -> Access:
-        return await _load_kubeconfig(path or os.environ.get("KUBECONFIG"), context)
+        try:
+            return await _load_kubeconfig(files, context)
+        except ConfigurationError as error:
+            raise SourceError(str(error)) from error
 
-    return Credentials(await load(), renew=load)
+    return Credentials(await _load_kubeconfig(files, context), renew=load)
 
 
-async def _load_kubeconfig(path: str | None, context: str | None) -> Access:
+async def _load_kubeconfig(files: str, context: str | None) -> Access:
     # 37 MiB and half a second, which only those pay who need it.
     from kubernetes_asyncio import client, config
 
+    unusable = f"the kubeconfig {files} cannot be used"
+    if not _any_exists(files):
+        raise ConfigurationError(f"{unusable}: there is no such file")
     configuration = client.Configuration()
     try:
         await config.load_kube_config(
-            config_file=path, context=context, client_configuration=configuration
+            config_file=files, context=context, client_configuration=configuration
         )
     except (config.ConfigException, OSError, ValueError) as error:
-        raise SourceError(f"the kubeconfig {path or ''} cannot be used: {error}") from error
+        raise ConfigurationError(f"{unusable}: {error}") from error
+    # What the library's code runs into where a file is no YAML, or YAML of another shape.
+    except Exception as error:
+        raise ConfigurationError(f"{unusable}: it does not have the form of one") from error
     bearer = configuration.api_key.get("BearerToken") or ""
     return Access(
         server=configuration.host or "",
@@ -144,6 +156,10 @@ async def _load_kubeconfig(path: str | None, context: str | None) -> Access:
         server_name=getattr(configuration, "tls_server_name", None) or "",
         verify=configuration.verify_ssl,
     )
+
+
+def _any_exists(files: str) -> bool:
+    return any(Path(file).expanduser().exists() for file in files.split(os.pathsep) if file)
 
 
 def _context(access: Access) -> ssl.SSLContext:

@@ -6,6 +6,7 @@ The first line is `{"trace":1,"cluster":NAME,"started":UNIX}`, each further one
 
 import gzip
 import io
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final, cast
@@ -22,6 +23,7 @@ from monitor.wire import kubearmor
 from monitor.wire.daemon_text import read_line
 
 VERSION: Final = 1
+READING_ERRORS: Final = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 OBJECT_CHANGES: Final = ("ADDED", "MODIFIED", "DELETED")
 
 
@@ -56,10 +58,11 @@ class Trace:
             raise
 
     def _read_header(self) -> Header:
-        line = self._stream.readline()
         try:
-            members = orjson.loads(line)
+            members = orjson.loads(self._stream.readline())
             return _header(members)
+        except READING_ERRORS as error:
+            raise self._cut_short(error) from error
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(1, error) from error
 
@@ -86,12 +89,13 @@ class Trace:
     def _lines(self) -> Iterator[bytes]:
         try:
             yield from self._stream
-        except (OSError, EOFError, zstandard.ZstdError) as error:
+        except READING_ERRORS as error:
             if not self._lenient:
-                raise ConfigurationError(
-                    f"{self.path}: cannot be read to its end: {error}"
-                ) from error
+                raise self._cut_short(error) from error
             self.skipped += 1
+
+    def _cut_short(self, error: Exception) -> ConfigurationError:
+        return ConfigurationError(f"{self.path}: cannot be read to its end: {error}")
 
     def _damaged(self, number: int, error: Exception) -> ConfigurationError:
         column = error.colno if isinstance(error, orjson.JSONDecodeError) else 1

@@ -116,6 +116,10 @@ class FakeApi:
                 "coverageRatio": verdicts["covered"] / judged if judged else None,
                 "gapsOpen": verdicts["gap"] + verdicts["lost"],
                 "incidentsOpen": len(self.world.incidents),
+                "findings": Counter(found["code"] for found in self.world.findings),
+                "hostPolicies": Counter(
+                    pair["verdict"] for node in self.world.nodes for pair in node["policies"]
+                ),
             }
         )
 

@@ -1,12 +1,20 @@
 """The page as it is delivered: self-contained, inert towards markup, complete."""
 
-import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from tests.board.texts import BOARD, TEXTS, cause_texts
+from monitor.core.causes import Nature
+from tests.board.texts import (
+    BOARD,
+    CAUSE_TEXTS,
+    FINDING_TEXTS,
+    cause_texts,
+    finding_texts,
+)
 
 PAGE = (BOARD / "index.html").read_text()
 SCRIPT = (BOARD / "board.js").read_text()
@@ -91,7 +99,30 @@ def test_labels_name_what_they_describe() -> None:
     assert references <= set(IDS)
 
 
-def test_the_boards_cause_texts_are_those_of_the_table() -> None:
-    assert json.loads(TEXTS.read_text()) == json.loads(cause_texts()), (
-        "write them anew: python -m tests.board.texts"
-    )
+@pytest.mark.parametrize(
+    ("file", "table"),
+    [(CAUSE_TEXTS, cause_texts()), (FINDING_TEXTS, finding_texts())],
+    ids=["causes", "findings"],
+)
+def test_the_boards_texts_are_those_of_the_tables(file: Path, table: str) -> None:
+    assert file.read_text() == table, "write them anew: python -m tests.board.texts"
+
+
+def test_the_script_reads_both_texts() -> None:
+    assert re.findall(r'"(\w+\.json)"', SCRIPT) == [CAUSE_TEXTS.name, FINDING_TEXTS.name]
+
+
+def test_every_nature_of_findings_has_words() -> None:
+    (natures,) = re.findall(r"const NATURES = \{(.*?)\n\};", SCRIPT, flags=re.DOTALL)
+    named = re.findall(r'^  "?([\w-]+)"?: \{ tone', natures, flags=re.MULTILINE)
+    assert set(named) == set(get_args(Nature))
+
+
+def test_every_part_of_the_page_is_in_the_navigation_in_its_order() -> None:
+    linked = [
+        str(attributes["href"]).removeprefix("#")
+        for tag, attributes in ELEMENTS
+        if tag == "a" and attributes.get("href") != "#main"
+    ]
+    parts = [attributes["id"] for tag, attributes in ELEMENTS if tag == "section"]
+    assert parts == ["state", *linked]

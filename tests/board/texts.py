@@ -1,12 +1,13 @@
-"""The board's copy of the cause texts; `python -m tests.board.texts` writes it anew."""
+"""The board's copies of the texts; `python -m tests.board.texts` writes them anew."""
 
 import json
 from pathlib import Path
 
-from monitor.core.causes import CAUSES
+from monitor.core.causes import CAUSES, FINDINGS
 
 BOARD = Path(__file__).parents[2] / "monitor" / "board"
-TEXTS = BOARD / "causes.json"
+CAUSE_TEXTS = BOARD / "causes.json"
+FINDING_TEXTS = BOARD / "findings.json"
 
 
 def cause_texts() -> str:
@@ -19,8 +20,20 @@ def cause_texts() -> str:
         }
         for code, cause in CAUSES.items()
     }
-    return json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
+    return _written(shown)
+
+
+def finding_texts() -> str:
+    """In the table's order, without remedies: that of a release is in the finding itself."""
+    return _written(
+        {code: {"title": kind.title, "what": kind.what} for code, kind in FINDINGS.items()}
+    )
+
+
+def _written(texts: object) -> str:
+    return json.dumps(texts, indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    TEXTS.write_text(cause_texts())
+    CAUSE_TEXTS.write_text(cause_texts())
+    FINDING_TEXTS.write_text(finding_texts())

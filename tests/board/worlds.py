@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitor.core.causes import FINDINGS
+
 Json = dict[str, Any]
 
 AT = "2026-11-23T21:28:09.614020Z"
@@ -36,6 +38,7 @@ def pair(
     since: str = "2026-11-23T21:28:01.000000Z",
     grade: str | None = None,
     delay: list[float] | None = None,
+    reasons: tuple[tuple[str, str], ...] = (),
 ) -> Json:
     return {
         "kind": kind,
@@ -50,6 +53,29 @@ def pair(
         "since": [since, since.replace(".000000Z", ".999999Z")],
         "delaySeconds": delay,
         "rulesWithoutKernelForm": 0,
+        "reasons": [{"cause": cause, "evidence": evidence} for cause, evidence in reasons],
+    }
+
+
+def host_pair(name: str, *, verdict: str, cause: str | None = None) -> Json:
+    grade = "inferred" if verdict == "covered" else None
+    return pair(kind="KubeArmorHostPolicy", name=name, verdict=verdict, cause=cause, grade=grade)
+
+
+def finding(
+    code: str, subject: str, *, detail: str, remedy: str | None = None, since: str | None = None
+) -> Json:
+    kind = FINDINGS.get(code)
+    moment = since or "2026-11-23T21:25:40.000000Z"
+    return {
+        "id": hashlib.sha256(f"{code} {subject}".encode()).hexdigest(),
+        "state": "open",
+        "code": code,
+        "kind": kind.kind if kind else "intent",
+        "subject": subject,
+        "since": [moment, moment],
+        "detail": detail,
+        "remedy": remedy or (kind.remedy if kind else ""),
     }
 
 
@@ -204,6 +230,35 @@ def seed() -> World:
     )
 
 
+def puzzling() -> World:
+    """A gap that two causes fit, each with what shows it."""
+    cause = "mode-not-retroactive"
+    switched = (
+        "the Pod's annotation was changed to enabled at 2026-11-23T21:28:00Z, and the daemon has "
+        "not pushed this container's rules since"
+    )
+    reasons = (
+        (cause, switched),
+        ("partial-refresh", "after the Pod's change the daemon pushed the rules of `app` only"),
+    )
+    return World(
+        containers=[
+            container(
+                namespace="mesh",
+                pod="cart-0",
+                node="node-a",
+                name="proxy",
+                verdict="gap",
+                cause=cause,
+                policies=[pair(verdict="gap", cause=cause, reasons=reasons)],
+                exposure=(9.614, 10.614),
+            )
+        ],
+        nodes=[node("node-a", release="v1.7.4")],
+        sources=sources("node-a"),
+    )
+
+
 def healed() -> World:
     """The seed case after a restart of KubeArmor."""
     world = seed()
@@ -246,15 +301,77 @@ def hostile() -> World:
         name=HOSTILE,
         verdict="gap",
         cause=HOSTILE,
-        policies=[pair(verdict="gap", name=HOSTILE, cause=HOSTILE)],
+        policies=[
+            pair(verdict="gap", name=HOSTILE, cause=HOSTILE, reasons=((HOSTILE, HOSTILE),)),
+        ],
     )
     incident = {**seed().incidents[0], "scope": HOSTILE, "remedy": HOSTILE, "cause": HOSTILE}
     return World(
         cluster=HOSTILE,
         containers=[bad],
         incidents=[incident],
-        nodes=[node(HOSTILE)],
+        findings=[finding(HOSTILE, HOSTILE, detail=HOSTILE, remedy=HOSTILE)],
+        nodes=[node(HOSTILE, policies=[host_pair(HOSTILE, verdict="gap", cause=HOSTILE)])],
         sources=[source(f"text/{HOSTILE}", state="down", reason=HOSTILE)],
+    )
+
+
+BRACKETS = (
+    "KubeArmor drops the first and the last character of a container list and splits the rest at "
+    "commas: it reads `nginx` as the containers `gin` only. Write plain names between brackets."
+)
+HANDLED_TOGETHER = (
+    "KubeArmorClusterPolicy block-pkg-mgr and KubeArmorPolicy payments/ledger-files were handled "
+    "at the same moment: one may have undone what the other wrote."
+)
+
+
+def findings() -> list[Json]:
+    """Of every nature; one kind of which there are many, and one whose remedy has two wordings."""
+    attaches = "attaches it to shop-front/nginx-85f7d4dd78-gk6wm."
+    return [
+        finding("lost-update", "payments/ledger-0/ledger", detail=HANDLED_TOGETHER),
+        *(
+            finding(
+                "name-collision",
+                f"KubeArmorPolicy team-{number:02d}/default",
+                detail="KubeArmorClusterPolicy default bears the same name.",
+            )
+            for number in range(12)
+        ),
+        finding(
+            "over-match",
+            "KubeArmorClusterPolicy audit-all",
+            detail=f"v1.5.4 {attaches}",
+            remedy="Upgrade to v1.6.0 or later.",
+        ),
+        finding("over-match", "KubeArmorPolicy shop-front/labelled", detail=f"v1.6.2 {attaches}"),
+        finding("selector-mistake", "KubeArmorPolicy shop-front/brackets", detail=BRACKETS),
+        finding(
+            "stale-policy",
+            "KubeArmorPolicy payments/deny-shell",
+            detail="It was deleted, and the daemon of node-a never said so.",
+        ),
+    ]
+
+
+def unprotected_hosts() -> World:
+    """Every container is protected, and a node is not by two of its policies."""
+    world = healed()
+    cause = "host-policy-inactive"
+    policies = [
+        host_pair("host-audit-ssh", verdict="covered"),
+        host_pair("host-block-mount", verdict="gap", cause=cause),
+        host_pair("host-block-ptrace", verdict="gap", cause=cause),
+    ]
+    return World(
+        at=world.at,
+        containers=world.containers,
+        nodes=[
+            node("node-a", policies=[host_pair("host-audit-ssh", verdict="covered")]),
+            node("node-b", verdict="gap", cause=cause, policies=policies),
+        ],
+        sources=world.sources,
     )
 
 
@@ -334,9 +451,18 @@ def busy() -> World:
         cluster="production-eu",
         containers=[*lost, unknown, pending, init, unpoliced, *world.containers, *many],
         incidents=[*world.incidents, incident],
+        findings=findings(),
         nodes=[
             *world.nodes,
-            node("node-c", verdict="lost", cause="daemon-down"),
+            node(
+                "node-c",
+                verdict="lost",
+                cause="daemon-down",
+                policies=[
+                    host_pair(f"host-{what}", verdict="lost", cause="daemon-down")
+                    for what in ("audit-ssh", "block-mount", "block-ptrace", "no-raw-sockets")
+                ],
+            ),
             node("node-d", release=None, verdict="unknown", cause="no-evidence-source"),
             node(
                 "node-e",

@@ -96,8 +96,8 @@ def test_every_module_of_a_command_is_listed() -> None:
     }
     shared = {
         "__init__",
+        "arguments",
         "cluster",
-        "durations",
         "examination",
         "forecast",
         "running",

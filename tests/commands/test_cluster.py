@@ -101,6 +101,13 @@ async def test_a_recording_is_not_written_over(api: RecordedApi, tmp_path: Path)
     assert (ended.code, trace.read_text()) == (2, "precious")
 
 
+async def test_a_recording_of_nothing_is_not_fine(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    ended = await call("record", trace, "--seconds", "1", **{URL: "http://127.0.0.1:1"})
+    assert (ended.code, ended.output) == (3, "")
+    assert "nothing could be read" in ended.errors
+
+
 async def test_a_recording_ends_with_a_signal_and_keeps_objects_whole(
     api: RecordedApi, tmp_path: Path
 ) -> None:

@@ -16,16 +16,23 @@ TRACES = ROOT / "tests" / "traces"
 SEED = TRACES / "seed-v1.5.7" / "trace.jsonl.zst"
 UNCOVERED = ["--trace", str(SEED), "--until", "1795469290.03"]
 POD = "team-b/nginx-85f7d4dd78-2whmv"
+YOUNGER = (
+    "its namespace was created at 2026-11-23T21:28:01Z, after the daemon's last look at the policy "
+    "of 2026-11-23T21:27:56Z, and v1.5.7 goes by the namespaces that there were then"
+)
 
 
 @asynccontextmanager
-async def answering(answers: Mapping[str, object]) -> AsyncIterator[str]:
+async def answering(answers: Mapping[str, object], *, status: int = 200) -> AsyncIterator[str]:
     """A monitor that has these answers, and refuses everything else; give its address."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if request.path not in answers:
             raise web.HTTPServiceUnavailable(text=request.path)
-        return web.json_response(answers[request.path])
+        found = answers[request.path]
+        if isinstance(found, str):
+            return web.Response(text=found, status=status)
+        return web.json_response(found, status=status)
 
     application = web.Application()
     application.router.add_get("/{path:.*}", answer)
@@ -85,8 +92,7 @@ def test_the_trail_is_told_up_to_what_decided(capsys: pytest.CaptureFixture[str]
         ),
     ]
     assert lines[23].strip() == (
-        "no     attachment not attached: The cluster policy misses namespaces created after it "
-        "[text/node-a] <- this decides"
+        f"no     attachment not attached: {YOUNGER} [text/node-a] <- this decides"
     )
 
 
@@ -134,7 +140,7 @@ def test_the_explanation_as_json_is_the_value(capsys: pytest.CaptureFixture[str]
     assert pair["trail"][-1] == {
         "question": "attachment",
         "knowledge": "known-not",
-        "text": "not attached: The cluster policy misses namespaces created after it",
+        "text": f"not attached: {YOUNGER}",
         "source": "text/node-a",
         "at": None,
         "decides": True,
@@ -188,3 +194,42 @@ async def test_a_monitor_in_trouble_is_named(capsys: pytest.CaptureFixture[str])
         code = await asyncio.to_thread(cli.main, ["explain", POD, "--url", url])
     assert code == 3
     assert f"the monitor at {url} answered 503" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://127.0.0.1:99999", "Port out of range"),
+        ("http://[::1", "Invalid IPv6 URL"),
+        ("ftp://127.0.0.1:1", "not an address of a monitor, such as http://127.0.0.1:9470"),
+        ("http://", "not an address of a monitor, such as http://127.0.0.1:9470"),
+    ],
+)
+def test_what_is_no_address_of_a_monitor_is_refused(
+    url: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["explain", POD, "--url", url]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_monitor_and_a_trace_are_not_both_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", POD, "--url", "http://127.0.0.1:1", *UNCOVERED]) == 2
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "code", "said"),
+    [
+        (404, {"detail": f"no container of a Pod {POD} is running"}, 1, ""),
+        (404, {"title": "Not Found"}, 3, "answered 404: its API has another address"),
+        (404, "nothing here", 3, "answered 404: its API has another address"),
+        (200, "<html>", 3, "is not the API of a monitor"),
+        (200, [], 3, "is not the API of a monitor"),
+    ],
+)
+async def test_what_is_not_there_is_told_from_what_is_no_api(
+    status: int, answer: object, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with answering({f"/api/v1/explain/{POD}": answer}, status=status) as url:
+        assert await asyncio.to_thread(cli.main, ["explain", POD, "--url", url]) == code
+    assert said in capsys.readouterr().err

@@ -118,6 +118,44 @@ def test_a_damaged_line_is_named_with_file_line_and_column(
     assert f"{trace}:3:11: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_what_is_not_compressed_as_its_name_says_is_named(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = tmp_path / f"trace.jsonl{suffix}"
+    trace.write_bytes(HEADER)
+    assert cli.main(["replay", str(trace)]) == 2
+    assert f"{trace}: cannot be read to its end: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--report", "--events"])
+def test_a_trace_is_not_written_over(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = tmp_path / "trace.jsonl"
+    trace.write_bytes(HEADER)
+    (tmp_path / "link").symlink_to(trace)
+    assert cli.main(["replay", str(trace), option, str(tmp_path / "link")]) == 2
+    assert "is the trace itself" in capsys.readouterr().err
+    assert trace.read_bytes() == HEADER
+
+
+def test_report_and_events_in_one_file_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("-", str(tmp_path / "both")):
+        assert cli.main(["replay", str(SEED), "--report", name, "--events", name]) == 2
+        assert "report and events are two documents" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--report", "--events"])
+def test_a_full_disk_is_named(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["replay", str(SEED), option, "/dev/full"]) == 3
+    assert capsys.readouterr().err == (
+        "kubearmor-monitor: /dev/full: cannot be written: No space left on device\n"
+    )
+
+
 def test_lenient_skips_damaged_lines_and_counts_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,7 +174,7 @@ def test_lenient_skips_damaged_lines_and_counts_them(
         ([str(SEED), "--report", "/nowhere/r.json"], "/nowhere/r.json: No such file or directory"),
         ([str(SEED), "--speed", "0"], "not a number above 0: '0'"),
         ([str(SEED), "--speed", "fast"], "not a number above 0: 'fast'"),
-        ([str(SEED), "--until", "now"], "invalid float value: 'now'"),
+        ([str(SEED), "--until", "now"], "not an instant in Unix seconds: 'now'"),
     ],
 )
 def test_what_cannot_be_used_is_named(

@@ -20,10 +20,14 @@ class Loss(Struct, frozen=True):
     length: int
     returns: bool
 
+    def source(self, heard: Sequence[Heard], *, head: int) -> str:
+        """The source that was down."""
+        names = sorted({stream_of(one) for _, one in heard[head:]} - {"sources"})
+        return names[self.stream % len(names)]
+
     def taken_from(self, heard: Sequence[Heard], *, head: int) -> list[Heard]:
         """What is heard in spite of it; nothing of the first lists is lost."""
-        names = sorted({stream_of(one) for _, one in heard[head:]} - {"sources"})
-        name = names[self.stream % len(names)]
+        name = self.source(heard, head=head)
         places = [n for n, (_, one) in enumerate(heard) if n >= head and stream_of(one) == name]
         first = self.first % len(places)
         lost = places[first : first + 1 + self.length]

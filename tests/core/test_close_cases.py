@@ -221,3 +221,172 @@ def test_two_revisions_that_no_daemon_names_open_two_gaps() -> None:
         story.wait(15)
     gaps = story.report().gaps
     assert len({gap.id for gap in gaps}) == 2
+
+
+def test_a_change_of_labels_opens_a_gap_of_its_own() -> None:
+    story, _, pod = protected()
+    story.learn(story.policy("labelled", labels={"app": "cart"}, rules=BLOCK_YUM))
+    for labels in ({"app": "cart"}, {}, {"app": "cart", "tier": "a"}):
+        story.relabel(pod, **labels)
+        story.wait(15)
+    gaps = story.report().gaps
+    assert ([gap.state for gap in gaps], len({gap.id for gap in gaps})) == (["closed", "open"], 2)
+
+
+def test_grace_runs_from_the_line_by_which_the_daemon_learned_the_policy() -> None:
+    story, _, pod = protected()
+    late = story.cluster_policy("late", rules=BLOCK_YUM)
+    story.wait(8)
+    story.learn(late)
+    story.wait(9)
+    assert story.verdict(pod, late) == "pending"
+    story.wait(2)
+    assert story.verdict(pod, late) == "gap unexplained"
+
+
+def test_a_container_that_was_written_once_does_not_wait_for_the_daemons_queue() -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = story.pod()
+    story.register(pod)
+    story.push(pod)
+    story.wait(20)
+    late = story.cluster_policy("late", rules=BLOCK_YUM)
+    story.learn(late)
+    for _ in range(4):
+        story.wait(3)
+        story.say("Detected a Pod (modified/shop/another)")
+    assert story.verdict(pod, late) == "gap unexplained"
+
+
+# --- what a release does ------------------------------------------------------------------------
+
+
+def test_on_v1_5_7_a_namespace_of_the_same_second_as_the_policys_line_leaves_it_open() -> None:
+    story = ready(release="v1.5.7")
+    story.namespace("fresh")
+    story.learn(story.cluster_policy())
+    pod = covered(story, namespace="fresh")
+    story.wait(15)
+    assert story.verdict(pod) == "unknown no-evidence-source"
+
+
+def test_before_v1_5_7_an_edited_cluster_policy_reaches_what_it_did_not_select() -> None:
+    story = ready(release="v1.5.6")
+    policy = story.cluster_policy(not_in=["shop"])
+    story.learn(policy)
+    pod = covered(story)
+    story.wait(5)
+    policy.spec["selector"]["matchExpressions"][0]["values"] = ["kube-system"]
+    story.edit(policy)
+    story.learn(policy, action="modified")
+    story.push(pod)
+    assert story.verdict(pod) == "covered applied"
+
+
+def test_from_v1_5_7_on_an_edited_policy_reaches_what_it_did_not_select() -> None:
+    story = ready(release="v1.7.3")
+    labels = {"kubernetes.io/hostname": "n1"}
+    policy = story.policy(labels={**labels, "app": "other"})
+    story.learn(policy)
+    pod = covered(story, labels={**labels, "app": "cart"})
+    story.wait(5)
+    policy.spec["selector"]["matchLabels"]["app"] = "cart"
+    story.edit(policy)
+    story.learn(policy, action="modified")
+    story.push(pod)
+    assert story.verdict(pod) == "covered applied"
+
+
+def test_a_daemon_that_never_says_that_it_is_ready_is_starting_for_ever() -> None:
+    story = listening()
+    story.cluster_policy()
+    pod = story.pod()
+    story.daemon()
+    story.begin()
+    story.wait(300)
+    assert story.verdict(pod) == "gap daemon-starting"
+
+
+def test_a_daemon_that_ended_and_stays_beside_a_younger_pod_is_replaced() -> None:
+    story, _, pod = protected()
+    story.restart(pod)
+    story.kill()
+    story.wait(5)
+    story.daemon(running=False)
+    story.wait(15)
+    assert story.verdict(pod) == "gap daemon-replaced"
+
+
+# --- what a daemon was not told -----------------------------------------------------------------
+
+
+def test_a_policy_that_only_audits_is_not_in_force_before_the_daemon_names_it() -> None:
+    story = ready()
+    story.cluster_policy(rules=AUDIT_APT)
+    pod = covered(story)
+    story.wait(15)
+    assert story.verdict(pod) == "gap unexplained"
+
+
+def test_after_the_edit_of_a_refused_policy_only_later_pods_miss_it_at_once() -> None:
+    story = ready()
+    policy = story.cluster_policy("refused")
+    story.say("Error ADD, json: cannot unmarshal string into Go value", level="WARN")
+    earlier = story.pod("earlier")
+    story.wait(5)
+    story.edit(policy)
+    story.learn(policy, action="modified")
+    story.wait(5)
+    later = story.pod("later")
+    assert [story.verdict(pod) for pod in (earlier, later)] == ["pending", "gap policy-rejected"]
+
+
+def test_a_namesake_that_we_never_saw_leaves_both_open() -> None:
+    story = ready()
+    own = story.policy("guard")
+    story.learn(own)
+    story.say("Detected a Security Policy (added/books/guard)")
+    everywhere = story.cluster_policy("guard", rules=BLOCK_YUM)
+    story.learn(everywhere)
+    pod = covered(story)
+    story.wait(40)
+    assert [story.pair(pod, one).verdict for one in (own, everywhere)] == ["unknown", "unknown"]
+
+
+def test_a_change_counts_though_the_line_of_the_addition_was_not_read() -> None:
+    story = ready()
+    story.down("text/node-a")
+    policy = story.cluster_policy()
+    story.wait(1)
+    story.up("text/node-a")
+    story.configure_namespaces("shop")
+    story.wait(30)
+    pod = covered(story)
+    story.wait(5)
+    story.edit(policy)
+    story.wait(0.02)
+    story.learn(policy, action="modified")
+    story.intend(pod)
+    story.wait(15)
+    assert story.verdict(pod) == "covered applied"
+
+
+@pytest.mark.parametrize(
+    ("when", "verdict"), [("since", "unknown dropped"), ("before", "unknown source-outage")]
+)
+def test_events_that_the_daemon_lost_since_the_container_started_may_have_proved_it(
+    when: str, verdict: str
+) -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    if when == "before":
+        story.say("Lost Perf Events Count : 7", level="WARN")
+        story.wait(30)
+    pod = story.pod()
+    story.wait(1)
+    if when == "since":
+        story.say("Lost Perf Events Count : 7", level="WARN")
+    story.down("text/node-a", *FEEDS)
+    story.wait(15)
+    assert story.verdict(pod) == verdict

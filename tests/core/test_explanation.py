@@ -211,8 +211,14 @@ def test_a_namespace_that_v1_5_7_does_not_see() -> None:
         "+ policy: the daemon has met generation 1 of the policy (text/node-a) at 0",
         *up_to_rules("kubearmorclusterpolicies"),
         (
-            "- attachment: not attached: The cluster policy misses namespaces created after "
-            "it (text/node-a) = decides"
+            "- attachment: not attached: its namespace was created at 2026-01-01T00:00:11Z, after "
+            "the daemon's last look at the policy of 2026-01-01T00:00:00Z, and v1.5.7 goes by the "
+            "namespaces that there were then (text/node-a) = decides"
+        ),
+        (
+            "reason namespace-newer-than-policy: its namespace was created at "
+            "2026-01-01T00:00:11Z, after the daemon's last look at the policy of "
+            "2026-01-01T00:00:00Z, and v1.5.7 goes by the namespaces that there were then"
         ),
         "certain, deploy/runbooks/README.md#namespace-newer-than-policy",
         "gap open gap namespace-newer-than-policy",
@@ -374,9 +380,10 @@ def test_a_name_that_is_taken() -> None:
         "+ policy: the daemon has met generation 1 of the policy (text/node-a) at 5",
         *up_to_rules("kubearmorclusterpolicies"),
         (
-            "- attachment: not attached: A namespaced and a cluster policy bear one name "
-            "(text/node-a) = decides"
+            "- attachment: not attached: a policy of the other kind named guard kept it from being "
+            "stored (text/node-a) = decides"
         ),
+        ("reason name-collision: a policy of the other kind named guard kept it from being stored"),
         "inferred, deploy/runbooks/README.md#name-collision",
         "KubeArmorPolicy shop/guard@1: covered applied since 11",
         "intended yes: meets: namespace In shop",

@@ -789,6 +789,17 @@ def test_a_policy_that_was_not_in_force_is_not_lost_with_its_daemon() -> None:
     assert story.host(policy) == "gap daemon-down"
 
 
+def test_a_policy_that_only_an_alert_proved_is_lost_with_its_daemon() -> None:
+    story = listening(text=False)
+    policy = story.host_policy()
+    story.daemon()
+    story.wait(120)
+    story.host_alert()
+    assert story.host(policy) == "covered proven"
+    story.kill()
+    assert story.host(policy) == "lost daemon-down"
+
+
 def test_a_policy_is_not_lost_with_a_daemon_that_took_its_node_for_audited() -> None:
     story = listening()
     story.protects_hosts = True

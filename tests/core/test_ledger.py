@@ -99,6 +99,22 @@ def test_two_revisions_of_a_policy_open_two_gaps() -> None:
     assert [gap.state for gap in story.report().gaps] == ["closed", "closed"]
 
 
+@pytest.mark.parametrize("end", ["the policy is deleted", "the Pod is relabelled"])
+def test_a_gap_that_is_over_because_nothing_is_expected_any_more_was_one(end: str) -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story, labels={"app": "cart"})
+    story.wait(20)
+    late = story.policy("late", labels={"app": "cart"}, rules=BLOCK_YUM)
+    story.wait(15)
+    if end == "the policy is deleted":
+        story.remove(late)
+    else:
+        story.relabel(pod)
+    (gap,) = story.report().gaps
+    assert (gap.state, gap.until) == ("closed", (story.now, story.now))
+
+
 def test_each_end_of_a_daemon_opens_its_own_gap() -> None:
     story = ready()
     story.learn(story.cluster_policy())

@@ -252,3 +252,15 @@ def test_nothing_that_is_known_fits() -> None:
     story.see(pod)
     assert causes(story, pod) == ["unexplained"]
     assert shown(story, pod) == "the runtime announced it, and no rules were pushed"
+
+
+def test_an_allow_list_says_nothing_of_the_policies_beside_it() -> None:
+    story = ready()
+    story.configure(defaultFilePosture="audit")
+    allow = story.cluster_policy("allow", rules=ALLOW_SH)
+    block = story.cluster_policy("block")
+    story.learn(allow, block)
+    story.wait(5)
+    pod = story.pod()
+    assert story.verdict(pod, allow) == "gap posture-audit"
+    assert story.verdict(pod, block) == "pending"

@@ -2,10 +2,12 @@
 
 import re
 from itertools import combinations
+from typing import get_args
 
 import pytest
 
 from monitor.core.incidents import INFORMATIONAL
+from monitor.core.model import Verdict
 from tests.deploy.observability import dashboard, expressions, panels
 
 EVERYTHING = dashboard()["panels"]
@@ -61,6 +63,24 @@ def test_the_number_of_incidents_leaves_out_what_pages_nobody() -> None:
     (expression,) = (one for title, one in expressions() if title == "Open incidents A")
     (left_out,) = re.findall(r'cause!~"([^"]+)"', expression)
     assert set(left_out.split("|")) == INFORMATIONAL
+
+
+def test_findings_and_policies_of_nodes_are_shown_by_what_they_are() -> None:
+    asked = dict(expressions())
+    assert (asked["Open findings by code A"], asked["Host policies by verdict A"]) == (
+        "sum by (code) (kubearmor_monitor_findings_open) > 0",
+        "sum by (verdict) (kubearmor_monitor_host_policies)",
+    )
+
+
+def test_a_verdict_has_the_same_colour_in_every_panel() -> None:
+    colours = {
+        (override["matcher"]["options"], override["properties"][0]["value"]["fixedColor"])
+        for panel in panels()
+        for override in panel["fieldConfig"]["overrides"]
+        if override["matcher"]["options"] in get_args(Verdict)
+    }
+    assert len(colours) == len({verdict for verdict, _ in colours})
 
 
 def test_the_dashboard_has_a_name_that_links_can_use() -> None:

@@ -97,6 +97,7 @@ def test_the_installed_package_has_the_board_and_the_recording(built_image: Cont
     assert {
         "monitor/board/index.html",
         "monitor/board/causes.json",
+        "monitor/board/findings.json",
         "monitor/commands/demo/seed.jsonl.zst",
         "monitor/py.typed",
     } <= installed

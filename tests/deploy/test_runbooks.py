@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from monitor.core.causes import CAUSES, RUNBOOKS
+from monitor.core.causes import CAUSES, FINDINGS, RUNBOOKS
 from tests.deploy.observability import ALERT_CASES, alerts
 from tests.deploy.runbooks import CODES, OWN, PAGE, composed, sections
 
@@ -71,6 +71,16 @@ def test_every_cause_that_alerts_name_exists() -> None:
     }
     assert named == {"daemon-replaced", "daemon-starting"}
     assert named <= set(CAUSES)
+
+
+def test_a_finding_is_never_more_than_a_ticket() -> None:
+    found = [
+        (rule["alert"], rule["labels"]["severity"], re.findall(r'code="([^"]+)"', rule["expr"]))
+        for rule in alerts()
+        if "findings_open" in rule["expr"]
+    ]
+    assert found == [("KubeArmorDeletedPolicyInForce", "warning", ["stale-policy"])]
+    assert "stale-policy" in FINDINGS
 
 
 def test_alerts_count_no_gap_whose_incident_pages_nobody() -> None:

@@ -13,6 +13,9 @@ from tests.rig import install
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+OVER_COVERAGE = "Over-coverage: more is in force than is asked for"
+INTENT = "Intent: a policy may not do what was meant"
+SUSPICION = "Suspicion: something may be wrong and cannot be ruled out"
 MISSED = ["team-b", "nginx-85f7d4dd78-2whmv"]
 
 
@@ -146,14 +149,138 @@ async def test_nodes_and_sources_put_trouble_first(page: Page) -> None:
     async with FakeApi(worlds.busy()) as api:
         await opened(page, api)
         assert (await texts(page, "#nodes-table tbody td:first-child"))[:3] == [
-            "node-e",
-            "node-c",
-            "node-d",
+            "node-e no daemon",
+            "node-c kubearmor/kubearmor-cq4tw",
+            "node-d kubearmor/kubearmor-dq4tw",
         ]
+        await expect(page.locator("#host-policies")).to_have_text(
+            "Host and network policies, counted once per node: none of 4 in force, 4 lost."
+        )
         assert await texts(page, "#source-list .blind") == [
             "node-d: blind since 21:27:58 (connection refused)",
             "relay: blind since 21:27:58 (connection refused)",
         ]
+
+
+async def test_a_nodes_policies_that_are_not_in_force_are_named_and_counted(page: Page) -> None:
+    async with FakeApi(worlds.unprotected_hosts()) as api:
+        await opened(page, api)
+        await expect(page.locator("#headline")).to_have_text(
+            "Every container with a policy is protected"
+        )
+        await expect(page.locator("#subline")).to_have_text(
+            "5 containers with policies: 5 covered. 2 policies of nodes are not in force."
+        )
+        await expect(page.locator("#host-policies")).to_have_text(
+            "Host and network policies, counted once per node: 2 of 4 in force, 2 gap."
+        )
+        rows = page.locator("#nodes-table tbody tr")
+        await expect(rows).to_have_count(2)
+        assert await texts(page, "#nodes-table tbody td:nth-child(3)") == [
+            "1 of 3 in force host-block-mount host-block-ptrace",
+            "1 of 1 in force",
+        ]
+
+
+async def test_a_node_explains_its_policies_and_gives_the_focus_back(page: Page) -> None:
+    async with FakeApi(worlds.unprotected_hosts()) as api:
+        await opened(page, api)
+        button = page.locator("#nodes-table tbody button").first
+        await button.press("Enter")
+        detail = page.locator("#detail")
+        await expect(detail.locator("h2")).to_have_text("node-b")
+        assert await texts(page, "#detail .pair header strong") == [
+            "host-audit-ssh",
+            "host-block-mount",
+            "host-block-ptrace",
+        ]
+        api.world.nodes = api.world.nodes[:1]
+        api.tell("health", {"name": "text/node-b", "state": "down", "reason": "gone"})
+        await expect(page.locator("#detail-body")).to_have_text(
+            "The monitor knows no such node any more."
+        )
+        api.world = worlds.unprotected_hosts()
+        api.tell("health", {"name": "text/node-b", "state": "up", "reason": ""})
+        await expect(page.locator("#detail .pair")).to_have_count(3)
+        await page.keyboard.press("Escape")
+        await expect(button).to_be_focused()
+
+
+async def test_findings_are_sorted_by_nature_and_say_what_to_do(page: Page) -> None:
+    async with FakeApi(worlds.busy()) as api:
+        await opened(page, api)
+        await expect(page.locator("#findings-count")).to_have_text("17")
+        assert [
+            (await texts(page, f"#finding-list article:nth-child({place}) > header"))[0]
+            for place in range(1, 7)
+        ] == [
+            f"A deleted policy is still in force {OVER_COVERAGE}",
+            f"The policy is on containers that it does not select {OVER_COVERAGE}",
+            f"The policy is on containers that it does not select {OVER_COVERAGE}",
+            f"The selector does not mean what it seems to say {INTENT}",
+            f"A namespaced and a cluster policy bear one name {INTENT}",
+            f"One of two policies may have been overwritten {SUSPICION}",
+        ]
+        first = page.locator("#finding-list article").first
+        assert await texts(page, "#finding-list article:first-child .found li") == [
+            (
+                "KubeArmorPolicy payments/deny-shell since 21:25:40, for 2 min 29 s "
+                "It was deleted, and the daemon of node-a never said so."
+            )
+        ]
+        await expect(first.locator(".advice")).to_contain_text("The daemon missed the policy")
+        await expect(first.locator(".do .command code")).to_contain_text("kubectl -n kubearmor")
+
+
+async def test_many_findings_of_a_kind_are_opened_by_keyboard_and_stay_open(page: Page) -> None:
+    async with FakeApi(worlds.busy()) as api:
+        await opened(page, api)
+        card = page.locator("#finding-list article").nth(4)
+        rows = card.locator(".found li:visible")
+        await expect(rows).to_have_count(4)
+        button = card.get_by_role("button", name="Show all 12")
+        await button.press("Enter")
+        await expect(rows).to_have_count(12)
+        gone = next(one for one in api.world.findings if one["code"] == "name-collision")
+        api.world.findings.remove(gone)
+        api.tell("findings", {**gone, "state": "closed"})
+        await expect(rows).to_have_count(11)
+        await expect(card.get_by_role("button", name="Show only 4")).to_be_focused()
+
+
+async def test_a_finding_that_ends_is_told_as_ended(page: Page) -> None:
+    async with FakeApi(worlds.busy()) as api:
+        await opened(page, api)
+        gone = api.world.findings.pop()
+        api.tell("findings", {**gone, "state": "closed"})
+        await expect(page.locator("#findings-count")).to_have_text("16")
+        assert await texts(page, "#event-list .what") == [
+            (
+                "No longer found: A deleted policy is still in force (KubeArmorPolicy "
+                "payments/deny-shell)"
+            )
+        ]
+
+
+async def test_without_findings_the_page_says_what_would_be_there(page: Page) -> None:
+    async with FakeApi(worlds.seed()) as api:
+        await opened(page, api)
+        await expect(page.locator("#findings-empty")).to_contain_text("None. Here would be listed")
+        await expect(page.locator("#findings-count")).to_be_hidden()
+
+
+async def test_more_findings_than_are_read_at_once_are_counted(page: Page) -> None:
+    world = worlds.seed()
+    world.findings = [
+        worlds.finding("selects-nothing", f"KubeArmorPolicy apps/{number}", detail="No Pod.")
+        for number in range(501)
+    ]
+    async with FakeApi(world) as api:
+        await opened(page, api)
+        await expect(page.locator("#findings-count")).to_have_text("500 of 501")
+        await expect(page.locator("#findings-cut")).to_have_text(
+            "Shown are the first 500. All by kind: 501 selects-nothing."
+        )
 
 
 async def test_a_container_explains_itself_and_gives_the_focus_back(page: Page) -> None:
@@ -168,6 +295,24 @@ async def test_a_container_explains_itself_and_gives_the_focus_back(page: Page) 
         await page.keyboard.press("Escape")
         await expect(detail).to_be_hidden()
         await expect(button).to_be_focused()
+
+
+async def test_a_gap_shows_its_evidence_and_the_other_causes_that_fit(page: Page) -> None:
+    async with FakeApi(worlds.puzzling()) as api:
+        await opened(page, api)
+        await page.locator("#uncovered-table tbody button").press("Enter")
+        detail = page.locator("#detail")
+        await expect(detail.locator(".pair p").nth(1)).to_have_text(
+            "What shows it: the Pod's annotation was changed to enabled at 2026-11-23T21:28:00Z, "
+            "and the daemon has not pushed this container's rules since"
+        )
+        others = detail.locator(".others li")
+        await expect(others).to_have_count(1)
+        await expect(others).to_have_text(
+            "Only one container of the Pod got the change: after the Pod's change the daemon "
+            "pushed the rules of app only"
+        )
+        await expect(others.locator("code")).to_have_text("app")
 
 
 async def test_a_pod_that_is_gone_is_said_to_be_gone(page: Page) -> None:
@@ -248,8 +393,11 @@ async def test_names_from_the_cluster_are_text(page: Page) -> None:
     async with FakeApi(worlds.hostile()) as api:
         await opened(page, api)
         await expect(page.locator("#incident-list h3")).to_have_text(HOSTILE)
+        await expect(page.locator("#finding-list h3")).to_have_text(HOSTILE)
+        await expect(page.locator("#nodes-table .missing")).to_have_text(HOSTILE)
         await page.locator("#uncovered-table tbody button").press("Enter")
         await expect(page.locator("#detail-title")).to_have_text(f"{HOSTILE}/{HOSTILE}")
+        await expect(page.locator("#detail .shown")).to_have_text(HOSTILE)
         assert await page.locator("img").count() == 0
         assert await page.evaluate("window.broken") is None
 
@@ -272,6 +420,22 @@ async def test_a_monitor_of_a_real_cluster_offers_no_recording(page: Page) -> No
         await opened(page, api)
         await expect(page.locator("#nodes-table tbody tr")).to_have_count(5)
         await expect(page.locator("#demo")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [800, 1280, 1360])
+async def test_the_navigation_leads_to_headings_that_the_bar_does_not_cover(
+    page: Page, width: int
+) -> None:
+    await page.set_viewport_size({"width": width, "height": 700})
+    async with FakeApi(worlds.busy()) as api:
+        await opened(page, api)
+        await expect(page.locator("#finding-list article")).to_have_count(6)
+        await page.get_by_role("link", name="Findings").press("Enter")
+        bar = await page.locator(".bar").bounding_box()
+        heading = await page.locator("#findings-title").bounding_box()
+        assert bar is not None
+        assert heading is not None
+        assert bar["height"] <= heading["y"] < 700
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])

@@ -66,7 +66,7 @@ def statistics(step: int) -> Statistics:
         gaps_total={"namespace-newer-than-policy": 3 + step, "daemon-replaced": step},
         gaps_withdrawn=step,
         incidents_open={"namespace-newer-than-policy": 1},
-        findings_open={"prediction-refuted": 1},
+        findings_open={"prediction-refuted": 1, "stale-policy": 1},
         sources={
             ("kubernetes", "up"): 8,
             ("kubernetes", "down"): 1,
@@ -84,6 +84,7 @@ def statistics(step: int) -> Statistics:
         containers=100,
         pairs=200,
         gaps_paging={"namespace-newer-than-policy": 3, "daemon-replaced": 1},
+        host_pairs={"covered": 4, "gap": 1},
     )
 
 
@@ -163,7 +164,7 @@ async def test_a_lost_record_fires_at_once(prometheus: Prometheus) -> None:
 
 
 async def test_the_rules_are_well_formed() -> None:
-    assert "14 rules found" in await promtool("check", "rules", str(ALERTS))
+    assert "16 rules found" in await promtool("check", "rules", str(ALERTS))
 
 
 async def test_every_alert_fires_and_stays_silent_as_its_cases_say() -> None:

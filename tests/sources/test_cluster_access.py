@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import ssl
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from monitor.errors import SourceError
+from monitor.errors import ConfigurationError, SourceError
 from monitor.sources.api_server import NETWORK_ERRORS, ApiServer
 from monitor.sources.cluster_access import Access, Credentials, from_kubeconfig, in_cluster
 from tests.clock import ManualClock
@@ -224,8 +225,32 @@ async def test_the_plugin_of_a_kubeconfig_is_run_again_when_its_token_is_refused
 
 
 async def test_a_kubeconfig_that_is_missing_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="nowhere"):
+    with pytest.raises(ConfigurationError, match="nowhere cannot be used: there is no such file"):
         await from_kubeconfig(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "contexts: 7", "clusters: [7]", "a: \x01"])
+async def test_what_is_no_kubeconfig_is_an_error_that_names_it(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=f"{path} cannot be used"):
+        await from_kubeconfig(str(path))
+
+
+async def test_a_context_that_is_not_in_the_kubeconfig_is_an_error_that_names_it(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigurationError, match="staging"):
+        await from_kubeconfig(kubeconfig(tmp_path, user={"token": "t"}), context="staging")
+
+
+async def test_a_kubeconfig_that_is_gone_when_it_is_read_again_is_an_error_that_is_retried(
+    tmp_path: Path,
+) -> None:
+    credentials = await from_kubeconfig(kubeconfig(tmp_path, user={"token": "t"}))
+    shutil.rmtree(tmp_path)
+    with pytest.raises(SourceError, match="there is no such file"):
+        await credentials.renew()
 
 
 def test_the_client_library_is_loaded_only_for_a_kubeconfig() -> None:

@@ -18,11 +18,13 @@ import orjson
 from msgspec import Struct
 
 from monitor.commands.timeline import open_timeline
+from monitor.errors import ConfigurationError
 from monitor.wire import report as wire_report
 
+BUNDLED = Path(__file__).parent
 GRACE = 14.0
 LISTED_WITHIN = 5.0
-DECIDED_SHARE = 0.98
+DECIDED_SHARE = 0.99
 NOTES_SHOWN = 40
 DEFECT_FREE_RELEASE = "v1.7.4"
 ERRORS = frozenset(
@@ -343,8 +345,10 @@ def truths(folder: Path) -> Iterator[Truth]:
 
 
 def trace_of(folder: Path) -> Path:
-    (trace,) = folder.glob("trace.jsonl*")
-    return trace
+    traces = list(folder.glob("trace.jsonl*"))
+    if len(traces) != 1:
+        raise ConfigurationError(f"{folder}: {len(traces)} traces (trace.jsonl, .gz, .zst), not 1")
+    return traces[0]
 
 
 def judge(folder: Path) -> tuple[Counts, bool]:
@@ -364,15 +368,24 @@ def judge(folder: Path) -> tuple[Counts, bool]:
 
 
 def folders(named: Sequence[str]) -> Iterable[Path]:
-    if named:
-        return [Path(name) for name in named]
-    return sorted(path.parent for path in Path(__file__).parent.glob("*/truth.jsonl"))
+    """The folders of recordings; one that holds such folders stands for them."""
+    return [found for name in named or (BUNDLED,) for found in _recordings(Path(name))]
+
+
+def _recordings(folder: Path) -> Iterable[Path]:
+    below = sorted(path.parent for path in folder.glob("*/truth.jsonl"))
+    return below or [folder]
 
 
 def main(named: Sequence[str]) -> int:
     passed = True
     for folder in folders(named):
-        counts, well = judge(folder)
+        try:
+            counts, well = judge(folder)
+        except (ConfigurationError, OSError, msgspec.MsgspecError) as error:
+            sys.stderr.write(f"{folder.name}: cannot be judged: {error}\n")
+            passed = False
+            continue
         for note in counts.notes[:NOTES_SHOWN]:
             sys.stdout.write(f"{note}\n")
         sys.stdout.write(f"{counts.line(folder.name)}{'' if well else ' FAILED'}\n")

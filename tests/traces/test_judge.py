@@ -1,12 +1,14 @@
 """The judge itself: what it calls an error."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.traces.judge import Counts, Instant, Truth
+from tests.traces.judge import Counts, Instant, Truth, folders, main
 
+HEADER = '{"trace":1,"cluster":"c","started":100}'
 STARTED = "2026-11-23T21:00:00.5Z"
 START = 1795467600.0
 CONTAINER = "c" * 64
@@ -175,3 +177,33 @@ def test_a_section_that_is_missing_is_an_error() -> None:
     incomplete = report("gap", "x")
     del incomplete["nodes"]
     assert errors(truth(), incomplete) == ["missing_section"]
+
+
+def test_a_folder_of_recordings_stands_for_them(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "truth.jsonl").touch()
+    assert folders([str(tmp_path)]) == [tmp_path / "a", tmp_path / "b"]
+    assert folders([str(tmp_path / "b"), str(tmp_path / "a")]) == [tmp_path / "b", tmp_path / "a"]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "0 traces"),
+        ({"trace.jsonl": "", "trace.jsonl.gz": ""}, "2 traces"),
+        ({"trace.jsonl": "garbage"}, "trace.jsonl:1:1"),
+        ({"trace.jsonl": HEADER}, "truth.jsonl"),
+        ({"trace.jsonl": HEADER, "truth.jsonl": "garbage"}, "malformed"),
+    ],
+)
+def test_what_is_no_recording_is_named_and_does_not_pass(
+    files: dict[str, str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert main([str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"{tmp_path.name}: cannot be judged: ")
+    assert said in printed.err

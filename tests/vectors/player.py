@@ -29,6 +29,10 @@ ALWAYS_THERE: Final = ("default", "kube-system", "kube-public", "kube-node-lease
 ACTIONS: Final[dict[str, Action]] = {"": "added", "update": "modified", "delete": "deleted"}
 
 
+class MalformedError(ValueError):
+    """A line that is no vector; the message names it."""
+
+
 class Disagreement(NamedTuple):
     """Where the model and KubeArmor differ; `subject` is a container, a Pod or `errors`."""
 
@@ -41,15 +45,30 @@ class Disagreement(NamedTuple):
 
 def vectors(path: Path) -> Iterator[Object]:
     """Read a file of vectors, a case a line."""
-    for line in path.read_bytes().splitlines():
-        if line.strip():
-            yield orjson.loads(line)
+    yield from (vector for _, vector in numbered(path))
+
+
+def numbered(path: Path) -> Iterator[tuple[int, Object]]:
+    """Read a file of vectors, each with the number of its line.
+
+    Raises MalformedError for a line that is no JSON, OSError for a file that cannot be read.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                vector = orjson.loads(line)
+            except ValueError as error:
+                raise MalformedError(f"{path}:{number}: {error}") from error
+            yield number, vector
 
 
 def answer(case: Object, release: str) -> Object:
     """What the model says is attached in the end, in the shape of KubeArmor's answer."""
     known = behaviour(release)
-    assert known is not None, f"{release} is not described"
+    if known is None:
+        raise ValueError(f"{release} is not described")
     believed = Believed(known, namespaces=initial_namespaces(case))
     for event in events(case):
         believed.take(event)

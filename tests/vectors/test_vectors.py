@@ -49,10 +49,36 @@ def test_a_disagreement_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     )
 
 
-def test_a_file_without_vectors_is_no_agreement(tmp_path: Path) -> None:
-    empty = tmp_path / "empty.jsonl"
-    empty.write_text("\n")
-    assert main([str(empty)]) == 1
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\n", "no answers in it"),
+        ('{"case":{"id":"x"},"answers":{}}\n', "no answers in it"),
+        ('\n{"case": 1\n', "2: unexpected end of data"),
+        ("[]\n", "1: no vector: "),
+        ('{"case":{"id":"x"},"answers":{"v1.7.4":{}}}\n', "1: no vector: KeyError("),
+        ('{"case":{},"answers":{"v1.2.0":{}}}\n', "v1.2.0 is not described"),
+    ],
+)
+def test_a_file_that_is_none_of_vectors_is_no_agreement(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / "odd.jsonl"
+    odd.write_text(text)
+    assert main([str(odd)]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.startswith(f"{odd}:"), said in printed.err) == ("", True, True)
+
+
+def test_a_case_that_comes_twice_counts_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vector = next(vectors(BUNDLED))
+    vector["answers"] = {"v1.7.4": {"attached": {}, "byContainer": {}, "errors": []}}
+    twice = tmp_path / "twice.jsonl"
+    twice.write_bytes((orjson.dumps(vector) + b"\n") * 2)
+    assert main([str(twice)]) == 1
+    assert capsys.readouterr().out.endswith("v1.7.4: 0 of 2 agree\n")
 
 
 labels = st.dictionaries(

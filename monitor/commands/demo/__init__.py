@@ -13,8 +13,8 @@ from orjson import loads
 
 from monitor import app
 from monitor.clock import SystemClock
+from monitor.commands.arguments import port, speed
 from monitor.commands.demo.playback import Playback, PlaybackClock
-from monitor.commands.replay import speed
 from monitor.commands.text import render
 from monitor.config import Cluster, Configuration, Jsonl
 from monitor.logs import logging_to
@@ -53,7 +53,7 @@ TEXTS = {
 
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--speed", type=speed, metavar="N", help="N times as fast as it happened")
-    parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; without: a free one")
+    parser.add_argument("--port", type=port, default=0, help="on 127.0.0.1; without: a free one")
     parser.add_argument(
         "--events", default=os.devnull, metavar="FILE", help="write the events there, as JSON lines"
     )
