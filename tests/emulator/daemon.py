@@ -328,6 +328,8 @@ class Daemon:
             self._say("INFO", f"Detected a Host Security Policy ({event.lower()}/{name})")
         elif resource == "pods":
             self._schedule.queue(resource, self.beliefs.pod_event(event, item))
+        elif self.failures.hung:
+            return
         elif resource == "namespaces":
             self.settings.namespace_event(event, item)
         elif resource == "configmaps":

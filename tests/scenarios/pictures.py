@@ -41,9 +41,14 @@ def expected(scenario: Scenario, *, healed: bool) -> Painted:
     """
     picture = scenario.then if healed else scenario.shows
     containers = {name: on(APPLIED) for name in bystanders()}
-    tracked = scenario.base is not BASE
+    tracked = scenario.base != BASE
+    # Only a Pod that could be protected makes it worth saying.
     system = Answer("unpoliced", {}) if tracked else on("exempt untracked-namespace")
-    narrow = [("namespace-left-out", "KubeArmorClusterPolicy base")] if tracked else []
+    narrow = (
+        [("namespace-left-out", "KubeArmorClusterPolicy base")]
+        if tracked and picture.containers
+        else []
+    )
     daemons = dict.fromkeys((f"{SYSTEM}/{node}" for node in picture.daemons), system)
     state = "closed" if healed or scenario.over else "open"
     troubles = (*scenario.troubles, *(scenario.prices if healed else ()))

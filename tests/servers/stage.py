@@ -383,6 +383,12 @@ async def settings(
     cluster: ControlPlane, *, folder: Path, relay: int, broker: Broker, prefix: str
 ) -> Settings:
     """Return a configuration that reaches everything on the stage, as the deployed Pod would."""
+    kafka = {"brokers": [broker.bootstrap], "prefix": prefix}
+    return {**await access(cluster, folder=folder, relay=relay), "kafka": kafka}
+
+
+async def access(cluster: ControlPlane, *, folder: Path, relay: int) -> Settings:
+    """Return how the monitor reaches cluster and relay, with the rights it is deployed with."""
     token = folder / "token"
     token.write_text(await _token(cluster))
     return {
@@ -392,7 +398,6 @@ async def settings(
             "ca_file": str(cluster.ca_file),
         },
         "kubearmor": {"relay": f"127.0.0.1:{relay}"},
-        "kafka": {"brokers": [broker.bootstrap], "prefix": prefix},
     }
 
 
