@@ -43,7 +43,8 @@ def read(
     if evidence.has_stopped and not _stops_with_its_pod(container, evidence, clock):
         return "stopped"
     if learned is None:
-        return _without_line(policy, incarnation, evidence)
+        found = _without_line(policy, incarnation, evidence)
+        return _kept(container, policy, incarnation, clock, found)
     stale = _from_stale_list(container, policy, incarnation, evidence, behaviour)
     if stale is not None:
         return stale
@@ -53,7 +54,34 @@ def read(
     if found in {"written", "doubtful"}:
         drawn = is_drawn(container, policy, incarnation, behaviour)
         found = found if drawn else "none" if drawn is False else "unclear"
-    return found
+    return _kept(container, policy, incarnation, clock, found)
+
+
+def _kept(
+    container: ContainerRecord,
+    policy: PolicyState,
+    incarnation: Incarnation,
+    clock: NodeClock,
+    found: Reading,
+) -> Reading:
+    """A revision that only selects anew leaves a container the rules that it has (12.6, F27)."""
+    evidence, pod = incarnation.container(container.id), container.pod
+    if found != "none" or evidence is None or not evidence.map_is_live or not policy.kept:
+        return found
+    labels = (pod.labels, *(former for _, former in pod.former_labels))
+    if not all(
+        selector.selects(
+            namespace=pod.namespace, identities=each.identities, container=container.name
+        )
+        for selector in policy.kept
+        for each in labels
+    ):
+        return found
+    earlier = policy.learned_before(incarnation, clock)
+    if earlier is None or earlier.awaits:
+        return found
+    before = _with_line(container, policy, incarnation, evidence, earlier)
+    return "doubtful" if before == "written" else found
 
 
 def keeps_labels(container: ContainerRecord, behaviour: Behaviour | None) -> bool:
