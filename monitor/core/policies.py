@@ -176,6 +176,7 @@ class PolicyState:
             # It was never added there, but refused: its first line is about a change.
             base = max(base, 1)
         newest = max(base, self._event_at_most(lines[0], incarnation))
+        newest += self._unread(incarnation)
         uncertain: Learned | None = None
         for offset, line in enumerate(lines):
             counted = base + offset
@@ -237,6 +238,13 @@ class PolicyState:
         if line.action == "added" and not lists:
             return 0
         return max(index for index in range(len(self.events)) if self._began(index) <= line.at)
+
+    def _unread(self, incarnation: Incarnation) -> int:
+        """How many of the events may have lines in a hole of the output."""
+        return sum(
+            any(since - SLACK <= event.at <= until + SLACK for since, until in incarnation.holes)
+            for event in self.events
+        )
 
     def _began(self, index: int) -> float:
         """From when on an event may have happened: one that a list showed, since the one before."""

@@ -64,24 +64,37 @@ def _kept(
     clock: NodeClock,
     found: Reading,
 ) -> Reading:
-    """A revision that only selects anew leaves a container the rules that it has (12.6, F27)."""
-    evidence, pod = incarnation.container(container.id), container.pod
-    if found != "none" or evidence is None or not evidence.map_is_live or not policy.kept:
+    """A container that was not written since has the rules that it had when it was selected.
+
+    So it is after a revision that only selects anew, and where labels or mode were changed and
+    changed back while another container of the Pod was drawn (7.3, F27).
+    """
+    evidence = incarnation.container(container.id)
+    if found != "none" or evidence is None or not evidence.map_is_live:
         return found
-    labels = (pod.labels, *(former for _, former in pod.former_labels))
-    if not all(
-        selector.selects(
+    relabelled = (container.since_relabel or {}).get(policy.key)
+    if relabelled is not None and evidence.write_at >= relabelled[0] - SLACK:
+        return found
+    if not _was_selected(container, policy, evidence.write_at):
+        return found
+    basis = incarnation.basis(evidence, container.pod.key)
+    known = (policy.learned(incarnation, clock), policy.learned_before(incarnation, clock))
+    carried = any(each and not each.awaits and each.position < basis for each in known)
+    return "doubtful" if carried else found
+
+
+def _was_selected(container: ContainerRecord, policy: PolicyState, at: float) -> bool:
+    """Whether the revisions with these rules selected the container, as its labels were then."""
+    pod = container.pod
+    labels = (pod.labels_at(at - SLACK), pod.labels_at(at))
+    return all(
+        each is not None
+        and selector.selects(
             namespace=pod.namespace, identities=each.identities, container=container.name
         )
-        for selector in policy.kept
         for each in labels
-    ):
-        return found
-    earlier = policy.learned_before(incarnation, clock)
-    if earlier is None or earlier.awaits:
-        return found
-    before = _with_line(container, policy, incarnation, evidence, earlier)
-    return "doubtful" if before == "written" else found
+        for selector in (policy.selector, *policy.kept)
+    )
 
 
 def keeps_labels(container: ContainerRecord, behaviour: Behaviour | None) -> bool:
