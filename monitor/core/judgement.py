@@ -571,11 +571,16 @@ class _Pair:
         return proof if voided / 1e9 < proof else None
 
     def _fell_with_a_namesake(self, proof: float) -> bool:
-        """Whether its namesake of the other kind was deleted since, and its own rules with it."""
+        """Whether a namesake was changed or deleted since, and may have taken its place."""
         if self.policy.name not in self.surroundings.ambiguous:
             return False
+        proven = self._instant(int(proof * 1e9))[0]
         deleted = self.surroundings.deleted_names.get(self.policy.name)
-        return deleted is not None and self._instant(int(proof * 1e9))[0] <= deleted
+        return (deleted is not None and proven <= deleted) or any(
+            proven <= other.changed[1]
+            for other in self.namesakes.bearers
+            if other.key != self.policy.key
+        )
 
     def _belongs(self, updated: float, incarnation: Incarnation) -> bool:
         return self.policy.was_current(updated, incarnation, self.view.node.clock)

@@ -28,6 +28,7 @@ from monitor.core.semantics import Behaviour
 
 SLACK: Final = 2.0
 ROUNDING: Final = 1e-3
+KEPT: Final = 8
 CONTAINER_KINDS: Final = ("KubeArmorPolicy", "KubeArmorClusterPolicy")
 HOST_POLICY: Final = "KubeArmorHostPolicy"
 NETWORK_POLICY: Final = "KubeArmorNetworkPolicy"
@@ -55,7 +56,8 @@ class Learned(Struct, frozen=True, gc=False):
 class PolicyState:
     """One policy object, from its creation to its deletion.
 
-    `reselected`: when we last saw that policies of this kind and name have another selector.
+    `reselected`: when we last saw that policies of this kind and name have another selector;
+    `kept`: the selectors of the revisions before this one since which its rules are the same.
     """
 
     def __init__(self, *, kind: str, policy: Policy, at: float, listed: bool) -> None:
@@ -79,6 +81,7 @@ class PolicyState:
         self.selector: Selector = Selector()
         self.former: Selector | None = None
         self.reselected: float | None = None
+        self.kept: tuple[Selector, ...] = ()
         self.labels = labels_of({})
         self.varies = False
         self.nodes: NodeSelector = NOTHING
@@ -120,7 +123,10 @@ class PolicyState:
         self.former = self.selector
         self.changed = (since if listed else at, at)
         self.former_spec = self.spec
+        former_rules = self.rules.rules
         self._compile(policy.spec or {})
+        alike = self.rules.rules == former_rules
+        self.kept = (*self.kept, self.former)[-KEPT:] if alike else ()
         if self.selector != self.former:
             self.reselected = at
         return True
@@ -145,12 +151,24 @@ class PolicyState:
 
     def learned(self, incarnation: Incarnation, clock: NodeClock) -> Learned | None:
         """Where that daemon learned the current revision; None if no line shows it."""
+        return self._learned(incarnation, clock, current=self._first_event_of(self.generation))
+
+    def learned_before(self, incarnation: Incarnation, clock: NodeClock) -> Learned | None:
+        """Where it learned the oldest revision that has the same rules, if there is one before."""
+        if not self.kept:
+            return None
+        known = list(dict.fromkeys(event.generation for event in self.events))
+        first = known[-1 - len(self.kept)]
+        return self._learned(incarnation, clock, current=self._first_event_of(first))
+
+    def _learned(
+        self, incarnation: Incarnation, clock: NodeClock, *, current: int
+    ) -> Learned | None:
         lines = incarnation.policies.get(self.key)
         if not lines or lines[-1].action == "deleted":
             return None
         if not self._about_this_object(lines[0], clock):
             return None
-        current = self._first_event_of_current()
         if current == 0:
             return self._learned_before_us(lines)
         base = self._event_at(lines[0], clock)
@@ -158,6 +176,7 @@ class PolicyState:
             # It was refused when it was added, or that line was not read: this is about a change.
             base = max(base, 1)
         newest = max(base, self._event_at_most(lines[0], incarnation))
+        newest += self._unread(incarnation)
         uncertain: Learned | None = None
         for offset, line in enumerate(lines):
             counted = base + offset
@@ -197,11 +216,8 @@ class PolicyState:
         line = lines[-1] if edits > 0 else lines[0]
         return Learned(position=line.position, at=line.at, certain=len(lines) > edits)
 
-    def _first_event_of_current(self) -> int:
-        index = len(self.events) - 1
-        while index > 0 and self.events[index - 1].generation == self.generation:
-            index -= 1
-        return index
+    def _first_event_of(self, generation: int) -> int:
+        return next(i for i, event in enumerate(self.events) if event.generation == generation)
 
     def _about_this_object(self, line: LearnedLine, clock: NodeClock) -> bool:
         """A line older than the object is about an earlier one of the same name."""
@@ -222,6 +238,13 @@ class PolicyState:
         if line.action == "added" and not lists:
             return 0
         return max(index for index in range(len(self.events)) if self._began(index) <= line.at)
+
+    def _unread(self, incarnation: Incarnation) -> int:
+        """How many of the events may have lines in a hole of the output."""
+        return sum(
+            any(since - SLACK <= event.at <= until + SLACK for since, until in incarnation.holes)
+            for event in self.events
+        )
 
     def _began(self, index: int) -> float:
         """From when on an event may have happened: one that a list showed, since the one before."""

@@ -43,7 +43,8 @@ def read(
     if evidence.has_stopped and not _stops_with_its_pod(container, evidence, clock):
         return "stopped"
     if learned is None:
-        return _without_line(policy, incarnation, evidence)
+        found = _without_line(policy, incarnation, evidence)
+        return _kept(container, policy, incarnation, clock, found)
     stale = _from_stale_list(container, policy, incarnation, evidence, behaviour)
     if stale is not None:
         return stale
@@ -53,7 +54,47 @@ def read(
     if found in {"written", "doubtful"}:
         drawn = is_drawn(container, policy, incarnation, behaviour)
         found = found if drawn else "none" if drawn is False else "unclear"
-    return found
+    return _kept(container, policy, incarnation, clock, found)
+
+
+def _kept(
+    container: ContainerRecord,
+    policy: PolicyState,
+    incarnation: Incarnation,
+    clock: NodeClock,
+    found: Reading,
+) -> Reading:
+    """A container that was not written since has the rules that it had when it was selected.
+
+    So it is after a revision that only selects anew, and where labels or mode were changed and
+    changed back while another container of the Pod was drawn (7.3, F27).
+    """
+    evidence = incarnation.container(container.id)
+    if found != "none" or evidence is None or not evidence.map_is_live:
+        return found
+    relabelled = (container.since_relabel or {}).get(policy.key)
+    if relabelled is not None and evidence.write_at >= relabelled[0] - SLACK:
+        return found
+    if not _was_selected(container, policy, evidence.write_at):
+        return found
+    basis = incarnation.basis(evidence, container.pod.key)
+    known = (policy.learned(incarnation, clock), policy.learned_before(incarnation, clock))
+    carried = any(each and not each.awaits and each.position < basis for each in known)
+    return "doubtful" if carried else found
+
+
+def _was_selected(container: ContainerRecord, policy: PolicyState, at: float) -> bool:
+    """Whether the revisions with these rules selected the container, as its labels were then."""
+    pod = container.pod
+    labels = (pod.labels_at(at - SLACK), pod.labels_at(at))
+    return all(
+        each is not None
+        and selector.selects(
+            namespace=pod.namespace, identities=each.identities, container=container.name
+        )
+        for each in labels
+        for selector in (policy.selector, *policy.kept)
+    )
 
 
 def keeps_labels(container: ContainerRecord, behaviour: Behaviour | None) -> bool:

@@ -1,6 +1,6 @@
 """Lines that may be about this change or about another one close to it."""
 
-from tests.core.stories import BLOCK_YUM, Story, covered, ready
+from tests.core.stories import BLOCK_APT, BLOCK_YUM, Story, covered, ready
 
 WEB = {"app": "web"}
 
@@ -105,3 +105,70 @@ def test_an_api_server_whose_clock_is_fast_dates_no_policy_after_its_line() -> N
     story.learn(policy)
     pod = covered(story)
     assert story.verdict(pod) == "covered applied"
+
+
+def selected_anew(*, keeps_rules: bool) -> str:
+    """A restarted container has a policy's rules; a later revision is written to its old id."""
+    story = ready(release="v1.6.12")
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = covered(story)
+    story.wait(5)
+    (former,) = pod.ids("app")
+    story.unregister(pod)
+    story.restart(pod)
+    story.wait(0.5)
+    story.register(pod)
+    story.write(pod)
+    story.wait(20)
+    policy.spec["selector"] = {"matchExpressions": []}
+    story.edit(policy, BLOCK_APT if keeps_rules else BLOCK_YUM)
+    story.learn(policy, action="modified")
+    story.say(f"Updating container rules for {former}")
+    story.wait(30)
+    return story.verdict(pod)
+
+
+def test_a_revision_that_only_selects_anew_leaves_a_container_its_rules() -> None:
+    assert selected_anew(keeps_rules=True) == "covered inferred"
+
+
+def test_a_revision_with_other_rules_that_goes_to_an_old_id_is_a_gap() -> None:
+    assert selected_anew(keeps_rules=False) == "gap stale-container-id"
+
+
+def test_a_container_that_was_not_drawn_keeps_its_rules_when_labels_are_changed_and_back() -> None:
+    story = ready()
+    policy = story.policy(labels=WEB)
+    story.learn(policy)
+    pod = covered(story, containers=("app", "side"), labels=WEB)
+    story.wait(20)
+    story.relabel(pod, app="db")
+    story.relabel(pod, **WEB)
+    story.see(pod)
+    story.strip(pod, "app")
+    story.see(pod)
+    story.push(pod, "app")
+    story.wait(30)
+    assert story.verdict(pod, policy, "side") == "covered applied"
+
+
+def test_a_line_that_a_hole_swallowed_does_not_make_the_next_one_that_of_an_older_revision() -> (
+    None
+):
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    story.wait(10)
+    story.down("text/node-a")
+    story.edit(policy)
+    story.wait(2)
+    story.unheard.discard("text/node-a")
+    story.up("text/node-a")
+    story.say("Detected a Cluster Security Policy (added/other)")
+    story.wait(1)
+    story.edit(policy, BLOCK_APT)
+    story.learn(policy, action="modified")
+    pod = covered(story)
+    story.wait(30)
+    assert story.verdict(pod) == "covered inferred"

@@ -454,3 +454,23 @@ def test_what_nobody_can_attribute_to_a_policy_is_no_loss() -> None:
 def test_a_namesake_that_was_deleted_before_the_daemon_began_is_none() -> None:
     found = replaced_since(ready(release="v1.5.7"), namesake_is_gone=True)
     assert found == ("covered", None, True)
+
+
+def test_a_namesake_that_is_changed_after_a_proof_takes_its_place() -> None:
+    story = ready(release="v1.6.4")
+    own = story.policy("guard")
+    story.learn(own)
+    everywhere = story.cluster_policy("guard", only_in=("other",), rules=BLOCK_YUM)
+    story.learn(everywhere)
+    pod = written(story)
+    story.wait(5)
+    story.alert(pod, PolicyName="guard")
+    before = story.verdict(pod, own)
+    story.wait(5)
+    everywhere.spec["selector"] = {"matchExpressions": []}
+    story.edit(everywhere)
+    story.learn(everywhere, action="modified")
+    story.intend(pod)
+    story.wait(20)
+    assert before == "covered proven"
+    assert not story.verdict(pod, own).startswith("covered")

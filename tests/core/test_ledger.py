@@ -3,7 +3,16 @@
 import pytest
 
 from monitor.core.model import Gap, Incident
-from tests.core.stories import BLOCK_PATTERN, BLOCK_YUM, PodOf, Story, covered, listening, ready
+from tests.core.stories import (
+    BLOCK_APT,
+    BLOCK_PATTERN,
+    BLOCK_YUM,
+    PodOf,
+    Story,
+    covered,
+    listening,
+    ready,
+)
 
 
 def missed(*, pods: int = 3, names: tuple[str, ...] = ("block-apt",)) -> tuple[Story, list[PodOf]]:
@@ -90,9 +99,9 @@ def test_two_revisions_of_a_policy_open_two_gaps() -> None:
     policy = story.cluster_policy()
     story.learn(policy)
     pod = covered(story)
-    for _ in range(2):
+    for rules in (BLOCK_YUM, BLOCK_APT):
         story.wait(5)
-        story.edit(policy)
+        story.edit(policy, rules)
         story.wait(15)
         story.learn(policy, action="modified")
         story.intend(pod)
