@@ -30,7 +30,7 @@ COMMANDS = {
     "demo": "play a bundled recording through the whole pipeline, with the board",
     "replay": "judge a recorded trace",
     "record": "record what a cluster and KubeArmor show, as a trace",
-    "schema": "print the JSON Schema of events and report",
+    "schema": "print the JSON Schema of events, report and explanations",
 }
 EPILOG = """\
 exit codes: 0 fine, 1 findings, 2 usage or configuration, 3 could not finish

@@ -1,5 +1,6 @@
 """Judge a trace: the same verdicts, events and report each time, as fast as the machine goes."""
 
+import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -41,6 +42,12 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--speed", type=speed, metavar="N", help="N times as fast as recorded; without: at once"
     )
+    parser.add_argument(
+        "--output",
+        choices=("text", "json"),
+        default="text",
+        help="what is printed; json: the report",
+    )
     parser.add_argument("--lenient", action="store_true", help="count damaged lines and skip them")
 
 
@@ -62,7 +69,8 @@ def run(options: Namespace) -> int:
         if document is not None:
             document.write(encoded)
     if "-" not in (options.report, options.events):
-        sys.stdout.write(render(orjson.loads(encoded)))
+        as_json = options.output == "json"
+        sys.stdout.write(encoded.decode() if as_json else render(orjson.loads(encoded)))
     if trace.skipped:
         sys.stderr.write(f"{options.trace}: {trace.skipped} damaged lines were skipped\n")
     return int(any(gap.state == "open" for gap in report.gaps))
@@ -70,12 +78,13 @@ def run(options: Namespace) -> int:
 
 def _require_files_apart(options: Namespace) -> None:
     """Raise ConfigurationError where a file would be written over the trace or the other one."""
-    written = [name for name in (options.report, options.events) if name is not None]
-    if len(written) != len({name if name == "-" else Path(name).resolve() for name in written}):
+    named = (options.report, options.events)
+    files = [Path(name).resolve() for name in named if name not in {None, "-", os.devnull}]
+    if options.trace.resolve() in files:
+        raise ConfigurationError(f"{options.trace} is the trace itself: name another file")
+    to_output = options.events == "-" and (options.report == "-" or options.output == "json")
+    if to_output or len(files) > len(set(files)):
         raise ConfigurationError("report and events are two documents: name two files")
-    for name in written:
-        if name != "-" and Path(name).resolve() == options.trace.resolve():
-            raise ConfigurationError(f"{name} is the trace itself: name another file")
 
 
 def _paced(steps: Iterator[Step], *, started: float, speed: float) -> Iterator[Step]:

@@ -136,16 +136,35 @@ def test_a_trace_is_not_written_over(
     trace.write_bytes(HEADER)
     (tmp_path / "link").symlink_to(trace)
     assert cli.main(["replay", str(trace), option, str(tmp_path / "link")]) == 2
-    assert "is the trace itself" in capsys.readouterr().err
+    assert "is the trace itself: name another file" in capsys.readouterr().err
     assert trace.read_bytes() == HEADER
 
 
-def test_report_and_events_in_one_file_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--report", "-", "--events", "-"],
+        ["--output", "json", "--events", "-"],
+        ["--report", "both", "--events", "./both"],
+    ],
+)
+def test_report_and_events_in_one_place_are_refused(
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name in ("-", str(tmp_path / "both")):
-        assert cli.main(["replay", str(SEED), "--report", name, "--events", name]) == 2
-        assert "report and events are two documents" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["replay", str(SEED), *options]) == 2
+    assert "report and events are two documents" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_can_be_printed_in_place_of_the_summary(
+    report: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["replay", str(SEED), "--output", "json", "--report", str(report)]) == 0
+    assert capsys.readouterr().out == report.read_text()
 
 
 @pytest.mark.parametrize("option", ["--report", "--events"])
