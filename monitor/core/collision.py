@@ -117,9 +117,8 @@ def _is_interrupted(
     if evidence is None or not evidence.latest_write:
         return False
     seen = incarnation.pod_line_before(container.pod.key, evidence.latest_write)
-    done = evidence.latest_write
-    if seen < evidence.previous_write:
-        done = evidence.previous_write
+    writes = (evidence.first_write, evidence.previous_write, evidence.latest_write)
+    done = min(write for write in writes if write > seen)
     within = (
         position
         for position, _, _ in incarnation.names.get(policy.name, ())
