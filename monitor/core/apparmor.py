@@ -1,8 +1,9 @@
 """Containers on a node whose daemon enforces with AppArmor (dossier 6.5, F36, F37).
 
-A container is confined by the profile that its Pod names for it; the daemon writes the rules of all
-its policies into that profile and says so with one line for Pod and profile. A daemon that crashes
-leaves the profiles as they were, one that is stopped empties them (1.7).
+A container is confined by the profile that its Pod names for it. The replicas of a workload share
+one: the daemon writes the rules of all its policies into it and says so only when they change, so
+the line names whichever Pod was the occasion. A daemon that crashes leaves the profiles as they
+were, one that is stopped empties them (1.7).
 """
 
 from typing import Final
@@ -33,7 +34,7 @@ def profile_of(container: ContainerRecord, incarnation: Incarnation) -> Profile 
     if not name.startswith(OWN_PROFILE):
         return None
     refused, error = incarnation.failed_profiles.get(name, (0, ""))
-    written = incarnation.profiles.get(container.pod.key, {}).get(name, 0)
+    written = incarnation.profiles.get(name, 0)
     return Profile(name=name, written=written, refused=refused, error=error)
 
 

@@ -138,7 +138,7 @@ class Incarnation:
         self.list_failures: list[int] = []
         self.lost_at = 0.0
         self._holders: dict[tuple[int, int], str] = {}
-        self.profiles: dict[tuple[str, str], dict[str, int]] = {}
+        self.profiles: dict[str, int] = {}
         self.failed_profiles: dict[str, tuple[int, str]] = {}
         self.namespaces: dict[str, int] = {}
         self.pods: dict[tuple[str, str], array[int]] = {}
@@ -317,8 +317,7 @@ class Incarnation:
         del self.list_failures[:-LIST_FAILURES_KEPT]
 
     def _profile_updated(self, fact: facts.ProfileUpdated, position: int, _at: float) -> None:
-        pod = (intern(fact.namespace), intern(fact.pod))
-        self.profiles.setdefault(pod, {})[fact.profile] = position
+        self.profiles[fact.profile] = position
 
     def _profile_failed(self, fact: facts.ProfileFailed, position: int, _at: float) -> None:
         self.failed_profiles[fact.profile] = (position, fact.error)
@@ -328,7 +327,6 @@ class Incarnation:
         self.last_pod_at, self.last_pod_position = at, position
         if fact.action == "deleted":
             self.pods.pop(key, None)
-            self.profiles.pop(key, None)
             return
         lines = self.pods.get(key)
         if lines is None:

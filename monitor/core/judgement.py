@@ -28,7 +28,7 @@ from monitor.core.kubernetes import POLICY_KINDS
 from monitor.core.model import Grade, Interval, Reason
 from monitor.core.namesakes import Fate
 from monitor.core.nodes import NodeState, Phase
-from monitor.core.policies import SLACK, Learned, PolicyState
+from monitor.core.policies import Learned, PolicyState
 from monitor.core.prediction import (
     NAMESPACED,
     depends_on_labels,
@@ -43,6 +43,8 @@ from monitor.core.sight import is_unread, why_unseen
 from monitor.core.verdict import Judged
 
 QUEUE_IS_MOVING: Final = 10.0
+PROMPT: Final = 0.25
+"""How much sooner than we a daemon may hear of a change of a Pod, in seconds."""
 CLOSE_CALL: Final = 1.0
 UNATTRIBUTED: Final = frozenset({"written", "resumed", "doubtful", "unclear"})
 """Readings by which the container has rules again, if the policy is among those they are of."""
@@ -76,6 +78,7 @@ class NodeView(Struct, frozen=True):
     blind: dict[str, float]
     unsettled_since: float | None
     expired: bool
+    configured_at: float
     awaited: dict[PolicyKey, Judged]
     rollouts: dict[str, Rollout | None]
 
@@ -387,14 +390,14 @@ class _Pair:
         profile = profile_of(self.container, incarnation)
         if profile is None:
             return self._shown(*unannotated(self.view.node), predicted=False)
-        if profile.refused > profile.written:
+        if learned is not None and profile.refused > max(profile.written, learned.position):
             shown = f"{profile.name} was refused: {profile.error}"
             return self._shown("apparmor-profile-rejected", shown, predicted=predicted)
         if predicted and learned is not None and profile.written > learned.position:
             written = self._instant(profile.written)
             grade: Grade = "applied" if learned.certain else "inferred"
             return Judged("covered", grade=grade, since=written, predicted=True, written=written)
-        deadline, behind = self._deadline(incarnation, None, learned)
+        deadline, behind = self._deadline(incarnation, None)
         if self._is_early(deadline):
             return self._waiting(incarnation, self._settled_by(deadline), predicted=predicted)
         case = self._case(incarnation, None, learned)
@@ -423,7 +426,7 @@ class _Pair:
         incarnation, evidence, learned = case.incarnation, case.evidence, case.learned
         if predicted is None and self.lost is not None and found in UNATTRIBUTED:
             return self._undecided()
-        deadline, behind = self._deadline(incarnation, evidence, learned)
+        deadline, behind = self._deadline(incarnation, evidence)
         if self._is_early(deadline):
             return self._waiting(incarnation, self._settled_by(deadline), predicted=predicted)
         if predicted and found == "doubtful":
@@ -481,8 +484,9 @@ class _Pair:
         """Whether rules were written where they do nothing, or not all of them were (F31, F35)."""
         if evidence.zero_namespaces and not evidence.has_stopped:
             return True
-        known = learned.position if learned is not None else evidence.latest_write
-        return evidence.is_incomplete and known >= evidence.clean_write
+        if learned is None or not evidence.is_incomplete:
+            return False
+        return evidence.clean_write <= learned.position < evidence.latest_write
 
     def _waiting(
         self, incarnation: Incarnation, recheck: float, *, predicted: bool | None
@@ -654,31 +658,33 @@ class _Pair:
         incarnation = self.view.incarnation
         if incarnation is None or self.view.phase != "ready":
             return self._settled_by(self._deadline_without_daemon())
-        learned = self.policy.learned(incarnation, self.view.node.clock)
         by_profile = incarnation.enforcer == APPARMOR
         evidence = None if by_profile else incarnation.container(self.container.id)
-        return self._settled_by(self._deadline(incarnation, evidence, learned)[0])
+        return self._settled_by(self._deadline(incarnation, evidence)[0])
 
     def _deadline(
         self,
         incarnation: Incarnation,
         evidence: ContainerEvidence | None,
-        learned: Learned | None,
     ) -> tuple[float, bool]:
         """Until when silence is normal; whether the daemon is still busy with older Pods."""
-        start = max(self.needed[1], self.view.phase_since[1], self.view.began)
+        start = max(
+            self.needed[1], self.view.phase_since[1], self.view.began, self.view.configured_at
+        )
         text = self.view.node.text
         if text.up:
             start = max(start, text.since)
-        if learned is not None:
-            start = max(start, learned.at)
+        told = incarnation.policies.get(self.policy.key)
+        if told:
+            start = max(start, told[-1].at)
         if evidence is not None and evidence.removed:
             start = max(start, self._instant(evidence.removed)[1])
         deadline = start + self.limits.grace
         if evidence is not None and evidence.latest_write:
             return deadline, False
+        # Before its id is published a Pod's line is not about the container.
         handled = incarnation.pod_line_since(
-            self.container.pod.key, self.container.started[0] - SLACK
+            self.container.pod.key, self.container.published - PROMPT
         )
         if handled is None and incarnation.last_pod_at > self.now - QUEUE_IS_MOVING:
             moving_until = incarnation.last_pod_at + QUEUE_IS_MOVING

@@ -210,6 +210,8 @@ class Reporter:
 
 
 def _daemon_verdict(view: NodeView) -> tuple[Verdict, str | None]:
+    if view.unsupported:
+        return "unsupported", "unsupported-node"
     if view.phase != "ready":
         return "gap", f"daemon-{view.phase}"
     if view.incarnation is not None and view.incarnation.enforcer in {"", "SELinux"}:

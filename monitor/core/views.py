@@ -68,6 +68,7 @@ class Views:
             blind=blind,
             unsettled_since=min(unsettled, default=None),
             expired=self._is_shut_out(node),
+            configured_at=self._world.configured_at,
             awaited={},
             rollouts={},
         )

@@ -68,6 +68,9 @@ class World:
         self.deleted_policies: dict[PolicyKey, PolicyState] = {}
         self.deleted_names: dict[str, float] = {}
         self.config: dict[str, str] = {}
+        self.is_configured = False
+        self.configured_at = 0.0
+        """When the configuration was last seen to change; not when it was first seen."""
         self.dirty: dict[str, None] = {}
         self.marked_at = started
         self.marked_hosts: dict[str, None] = {}
@@ -127,7 +130,7 @@ class World:
         elif isinstance(item, Node):
             self._node(item, at=at, deleted=deleted, listed=listed)
         elif isinstance(item, ConfigMap):
-            self._configuration(item, deleted=deleted)
+            self._configuration(item, at=at, deleted=deleted)
         elif isinstance(item, DaemonSet):
             self._daemon_set(item, deleted=deleted)
 
@@ -448,10 +451,13 @@ class World:
             if any(pod.daemon_set == daemon_set for pod in node.daemon_pods.values()):
                 self.mark_node(node)
 
-    def _configuration(self, item: ConfigMap, *, deleted: bool) -> None:
+    def _configuration(self, item: ConfigMap, *, at: float, deleted: bool) -> None:
         if item.metadata.name != CONFIG_NAME:
             return
-        self.config = {} if deleted else dict(item.data or {})
+        config = {} if deleted else dict(item.data or {})
+        if config != self.config and self.is_configured:
+            self.configured_at = at
+        self.config, self.is_configured = config, True
         self.mark_all()
 
     def untracked(self, node: NodeState) -> frozenset[str]:

@@ -103,3 +103,30 @@ def test_a_daemon_that_was_stopped_has_emptied_its_profiles() -> None:
     story.kill()
     story.wait(30)
     assert story.verdict(pod) == "lost daemon-down"
+
+
+def test_the_replicas_of_a_workload_share_a_profile_and_its_line() -> None:
+    story = enforcing()
+    story.learn(story.cluster_policy())
+    first = confined(story)
+    story.wait(1)
+    update(story, first)
+    story.wait(30)
+    second = story.pod("cart-2", annotations={ANNOTATION: f"localhost/{PROFILE}"})
+    story.see(second)
+    story.wait(30)
+    assert story.verdict(second) == "covered applied"
+
+
+def test_a_refusal_of_before_does_not_concern_what_was_learned_since() -> None:
+    story = enforcing()
+    story.learn(story.cluster_policy("old"))
+    pod = confined(story)
+    update(story, pod)
+    story.say(f"Unable to register the AppArmor profile ({PROFILE}, out-of-control)", level="WARN")
+    story.wait(5)
+    new = story.cluster_policy("new")
+    story.learn(new)
+    assert story.verdict(pod, new) == "pending"
+    update(story, pod)
+    assert story.verdict(pod, new) == "covered applied"

@@ -240,6 +240,34 @@ def test_the_next_evaluation_of_the_pod_ends_the_suspicion() -> None:
     assert findings(story) == []
 
 
+def test_a_later_event_of_each_policy_ends_the_suspicion() -> None:
+    story = ready()
+    pod = story.pod()
+    story.register(pod)
+    story.write(pod)
+    story.wait(20)
+    own, everywhere = story.policy("own"), story.cluster_policy("everywhere", rules=BLOCK_YUM)
+    story.learn(own, everywhere)
+    story.intend(pod)
+    for policy in (own, everywhere):
+        story.wait(5)
+        story.touch(policy)
+        story.learn(policy, action="modified")
+        story.intend(pod)
+    assert findings(story) == []
+
+
+def test_policies_that_do_not_concern_a_container_raise_no_suspicion_of_it() -> None:
+    story = ready()
+    pod = covered(story)
+    story.wait(20)
+    own = story.policy("own", labels={"app": "another"})
+    elsewhere = story.cluster_policy("elsewhere", only_in=["books"])
+    story.learn(own, elsewhere)
+    story.intend(pod)
+    assert "lost-update" not in {code for code, _ in findings(story)}
+
+
 def shared_namespaces(story: Story) -> tuple[PodOf, PodOf]:
     """Two containers, the second of which is registered with the namespace ids of the first."""
     first, second = story.pod("first"), story.pod("second")

@@ -264,3 +264,68 @@ def test_an_allow_list_says_nothing_of_the_policies_beside_it() -> None:
     pod = story.pod()
     assert story.verdict(pod, allow) == "gap posture-audit"
     assert story.verdict(pod, block) == "pending"
+
+
+# --- what is older than the policy's latest line ------------------------------------------------
+
+
+def test_a_touch_after_which_nothing_was_written_yet_explains_nothing_anew() -> None:
+    story = ready(release="v1.5.7")
+    policy = story.cluster_policy()
+    story.learn(policy)
+    story.wait(20)
+    story.namespace("fresh")
+    pod = story.pod(namespace="fresh")
+    story.register(pod)
+    story.see(pod)
+    story.strip(pod)
+    story.wait(20)
+    story.touch(policy)
+    story.learn(policy, action="modified")
+    assert story.verdict(pod) == "gap namespace-newer-than-policy"
+    story.push(pod)
+    assert story.verdict(pod) == "covered applied"
+    assert [gap.cause for gap in story.report().gaps] == ["namespace-newer-than-policy"]
+
+
+def test_a_refused_rule_does_not_concern_a_policy_that_came_after_it() -> None:
+    story = ready()
+    story.learn(story.cluster_policy("old"))
+    pod = story.pod()
+    story.register(pod)
+    story.write(pod)
+    story.say(f"error adding rule to map for container {pod.id}: no space left", level="ERROR")
+    story.wait(5)
+    new = story.cluster_policy("new", rules=BLOCK_YUM)
+    story.learn(new)
+    assert story.verdict(pod, new) == "pending"
+
+
+def test_a_pods_line_before_its_ids_were_published_does_not_mean_that_it_was_handled() -> None:
+    """With little more than one Pod a second (7.4) others are still in the queue."""
+    story = ready(release="v1.5.7")
+    story.learn(story.cluster_policy())
+    pod = story.pod(running=False)
+    story.see(pod, action="added")
+    story.wait(1)
+    story.start(pod)
+    story.register(pod)
+    for number in range(12):
+        story.wait(1.2)
+        story.say(f"Detected a Pod (modified/shop/other-{number})")
+    assert story.verdict(pod) == "pending"
+    story.write(pod)
+    assert story.gaps() == []
+
+
+def test_a_namespace_that_is_tracked_from_now_on_has_its_grace() -> None:
+    story = ready()
+    story.configure(untrackedNs="kube-system,kubearmor,shop")
+    story.learn(story.cluster_policy())
+    pod = story.pod()
+    story.register(pod)
+    story.see(pod)
+    story.wait(60)
+    assert story.verdict(pod) == "exempt untracked-namespace"
+    story.configure(untrackedNs="kube-system,kubearmor")
+    assert story.verdict(pod) == "pending"

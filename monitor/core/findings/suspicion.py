@@ -51,12 +51,16 @@ def _of_container(
 ) -> Iterator[Found]:
     evidence = incarnation.container(container.id)
     path = f"{container.pod.namespace}/{container.pod.name}/{container.name}"
-    if evidence is not None and incarnation.is_raced(evidence, container.pod.key):
+    raced = _raced(container, incarnation, evidence) if evidence is not None else []
+    if evidence is not None and raced:
         yield Found(
             code="lost-update",
             subject=path,
             since=node.clock.instant(evidence.raced_until),
-            detail=_raced(incarnation, evidence),
+            detail=(
+                f"{' and '.join(raced)}: handled at the same moment as a policy of the other kind, "
+                "which may have undone what was written."
+            ),
             release=incarnation.release,
         )
     if evidence is not None and evidence.shares_namespaces:
@@ -84,17 +88,19 @@ def _of_container(
         )
 
 
-def _raced(incarnation: Incarnation, evidence: ContainerEvidence) -> str:
+def _raced(
+    container: ContainerRecord, incarnation: Incarnation, evidence: ContainerEvidence
+) -> list[str]:
+    """The container's policies of which the latest word is that they raced with another."""
+    if not incarnation.is_raced(evidence, container.pod.key):
+        return []
     between = (evidence.raced_from, evidence.raced_until)
-    names = [
+    return [
         f"{kind} {f'{namespace}/{name}' if namespace else name}"
-        for (kind, namespace, name), lines in incarnation.policies.items()
-        if lines[-1].position in between
+        for kind, namespace, name in container.expected.keys
+        if (lines := incarnation.policies.get((kind, namespace, name)))
+        and lines[-1].position in between
     ]
-    return (
-        f"{' and '.join(sorted(names)) or 'Two policies'} were handled at the same moment: one may "
-        "have undone what the other wrote."
-    )
 
 
 def _refuted(container: ContainerRecord, node: NodeState, world: World) -> list[str]:
