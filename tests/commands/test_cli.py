@@ -169,6 +169,14 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     assert ended.stderr == ""
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+async def test_what_is_printed_is_utf_8_whatever_the_locale(encoding: str) -> None:
+    trace = ROOT / "tests" / "traces" / "seed-v1.5.7" / "trace.jsonl.zst"
+    ended = await call("replay", trace, PYTHONIOENCODING=encoding)
+    assert (ended.code, ended.errors) == (0, "")
+    assert ended.output.endswith(": 5 covered · 2 exempt\n")
+
+
 async def test_the_package_can_be_run() -> None:
     ended = await call("--help")
     assert (ended.code, ended.errors) == (0, "")
