@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from monitor.commands.timeline import open_timeline
+from monitor.core.model import Gap, Incident
 from monitor.wire import report as wire_report
 from tests.traces.judge import Counts, Instant, folders, judge, trace_of, truths
 from tests.traces.variants import BLIND, COMPLETE, Recording, Variant, write
@@ -67,3 +68,16 @@ def test_a_recording_ends_in_the_same_bytes_each_time(name: str) -> None:
         return wire_report.encode(timeline.report())
 
     assert played() == played()
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_gap_or_an_incident_that_opens_again_is_another_event(name: str) -> None:
+    """Who passes over events that were seen must not miss it."""
+    _, timeline = open_timeline(trace_of(FOLDERS[name]))
+    told = [
+        one
+        for step in timeline.play()
+        for one in step.announcements
+        if isinstance(one, Gap | Incident)
+    ]
+    assert len(set(told)) == len(told)

@@ -143,7 +143,9 @@ class Ledger:
             reasons=worst.reasons,
         )
         if known is None:
-            self._ended.pop(identity, None)
+            before = self._ended.pop(identity, None)
+            if before is not None:
+                gap = replace(gap, reopened=before.reopened + 1)
             self.total[worst.cause] = self.total.get(worst.cause, 0) + 1
             self._open[container.id][identity] = _OpenGap(
                 gap, opening=worst.opening, announced=now, incident=key
@@ -152,6 +154,7 @@ class Ledger:
         if known.incident != key:
             self._incidents.leave(known.incident, identity)
         known.incident = key
+        gap = replace(gap, reopened=known.gap.reopened)
         if known.gap == gap:
             return None
         known.gap = gap

@@ -84,7 +84,9 @@ class Incidents:
         if latest is None or self._is_over(latest, belonging, since):
             group.begin(self._first(belonging, since, number=len(group.history) + 1))
         elif latest.state == "closed":
-            group.history[-1] = replace(latest, state="open", until=None)
+            group.history[-1] = replace(
+                latest, state="open", until=None, reopened=latest.reopened + 1
+            )
         elif since < latest.since:
             group.history[-1] = replace(latest, since=since)
             self._touched.add(key)

@@ -217,7 +217,10 @@ class NodeCoverage(Struct, frozen=True, rename="camel"):
 
 
 class Gap(Struct, frozen=True, rename="camel"):
-    """One opening of one container; a better cause or its end is an update of the same gap."""
+    """One opening of one container; a better cause or its end is an update of the same gap.
+
+    `reopened`: how often it was opened again after it had been closed.
+    """
 
     id: str
     state: Literal["open", "closed", "withdrawn"]
@@ -233,6 +236,7 @@ class Gap(Struct, frozen=True, rename="camel"):
     since: Interval
     until: Interval | None
     reasons: tuple[Reason, ...] = ()
+    reopened: int = 0
 
 
 class Incident(Struct, frozen=True, rename="camel"):
@@ -240,6 +244,7 @@ class Incident(Struct, frozen=True, rename="camel"):
 
     `severity`: whether it is to page a person, or is only to be known. `containers`: how many it
     holds now; of a closed one, the most it held at once. `affected`: how many it ever held.
+    `reopened`: how often it was opened again after it had been closed.
     """
 
     id: str
@@ -253,6 +258,7 @@ class Incident(Struct, frozen=True, rename="camel"):
     since: Interval
     until: Interval | None
     remedy: str
+    reopened: int = 0
 
 
 class Finding(Struct, frozen=True, rename="camel"):

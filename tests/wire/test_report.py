@@ -148,6 +148,7 @@ def test_the_report_is_spelt_in_camel_case_with_times_in_utc() -> None:
                 "since": ["1970-01-01T00:01:40.000000Z", "1970-01-01T00:01:41.000000Z"],
                 "until": None,
                 "reasons": [],
+                "reopened": 0,
             }
         ],
         "incidents": [],
