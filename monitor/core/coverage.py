@@ -277,7 +277,9 @@ class Coverage:
         if incarnation.enforcer is None and isinstance(fact, facts.MapCreated):
             self._world.mark_host(node.name)
         container = node.containers.get(identity[:SHORT_ID])
-        if container is None or not self._is_judged_by_lines(incarnation):
+        if container is None:
+            return
+        if not incarnation.initialized and not self._is_judged_by_lines(incarnation):
             return
         if isinstance(fact, UNDECIDED) and not self._is_intricate(container):
             evidence = incarnation.container(container.id)
@@ -288,7 +290,9 @@ class Coverage:
 
     def _is_intricate(self, container: ContainerRecord) -> bool:
         """Whether a write can also take from it what it has."""
-        return bool(container.pod.former_labels) or self._world.shares_names(container)
+        if container.pod.former_labels:
+            return True
+        return bool(self._world.ambiguous_names()) and self._world.shares_names(container)
 
     def _mark_policy(self, node: NodeState, key: PolicyKey) -> None:
         shared = key[2] in self._world.ambiguous_names()
@@ -395,9 +399,10 @@ class Coverage:
             self._world.mark_node(self._world.nodes[subject])
 
     def _decide(self) -> Sequence[Announcement]:
-        if self._world.marked_hosts:
+        world = self._world
+        if world.marked_hosts:
             self._hosts.settle(now=self._now)
-        if not (self._world.dirty or self._world.ended or self._announced):
+        if not (world.dirty or world.ended or self._announced):
             return ()
         announced, self._announced = self._announced, []
         announced.extend(self._bench.settle(now=self._now))

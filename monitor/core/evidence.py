@@ -245,11 +245,14 @@ class Incarnation:
 
     def _updating(self, fact: facts.RulesUpdating, position: int, at: float) -> str:
         evidence = self._evidence(fact.container_id)
-        self._note_race(evidence)
-        evidence.first_write = evidence.first_write or position
-        if not evidence.is_incomplete:
-            evidence.clean_write = evidence.latest_write
-        evidence.previous_write = evidence.latest_write
+        if self._latest_lines[0] and self._latest_lines[1]:
+            self._note_race(evidence)
+        former = evidence.latest_write
+        if not former:
+            evidence.first_write = position
+        if not evidence.failed or not evidence.is_incomplete:
+            evidence.clean_write = former
+        evidence.previous_write = former
         evidence.latest_write = position
         evidence.write_at = at
         return fact.container_id

@@ -7,6 +7,7 @@ that were printed before we began to read say nothing of the kind. While there a
 node's clock is taken for no slower than ours, give or take that second.
 """
 
+from math import inf
 from typing import Final
 
 from monitor.core.model import Interval
@@ -17,29 +18,30 @@ BACKLOG: Final = 5.0
 
 
 class NodeClock:
-    """Relates stamps of a node (nanoseconds) to our Unix seconds."""
+    """Relates stamps of a node (nanoseconds) to our Unix seconds.
 
-    __slots__ = ("_is_prompt", "_upper")
+    `upper`: the quickest delivery so far; `is_prompt`: whether a line came that was no backlog.
+    """
+
+    __slots__ = ("is_prompt", "upper")
 
     def __init__(self) -> None:
-        self._upper: float | None = None
-        self._is_prompt = False
+        self.upper = inf
+        self.is_prompt = False
 
     def compare(self, stamp: int, *, at: float, since: float = 0.0) -> None:
         """A line with that stamp was received at `at`, from a source that is read since then."""
-        upper = at - stamp / 1e9
-        if self._upper is None or upper < self._upper:
-            self._upper = upper
-        if not self._is_prompt:
-            self._is_prompt = at - since > BACKLOG
+        self.upper = min(self.upper, at - stamp / 1e9)
+        if not self.is_prompt:
+            self.is_prompt = at - since > BACKLOG
 
     @property
     def offset(self) -> Interval | None:
         """The offset as an interval; None before the first line."""
-        if self._upper is None:
+        if self.upper == inf:
             return None
-        soonest = self._upper if self._is_prompt else min(self._upper, 0.0)
-        return (soonest - QUICK, self._upper)
+        soonest = self.upper if self.is_prompt else min(self.upper, 0.0)
+        return (soonest - QUICK, self.upper)
 
     def instant(self, stamp: int, *, at: float | None = None) -> Interval:
         """A stamp of this node on our clock; not after `at`, when it was received."""

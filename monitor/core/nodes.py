@@ -333,7 +333,9 @@ class NodeState:
             self._open(incarnation, line, at=at)
         elif self.unresolved is not None:
             self._admit_hole(self.unresolved)
-        self.clock.compare(line.stamp, at=at, since=self.text.since)
+        clock = self.clock
+        if not clock.is_prompt or at - line.stamp / 1e9 < clock.upper:
+            clock.compare(line.stamp, at=at, since=self.text.since)
         if incarnation.terminated:
             incarnation.last_position = line.stamp
             return None

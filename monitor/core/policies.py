@@ -82,6 +82,7 @@ class PolicyState:
         self.former: Selector | None = None
         self.reselected: float | None = None
         self.kept: tuple[Selector, ...] = ()
+        self.selectors: frozenset[Selector] = frozenset()
         self.labels = labels_of({})
         self.varies = False
         self.nodes: NodeSelector = NOTHING
@@ -127,6 +128,7 @@ class PolicyState:
         self._compile(policy.spec or {})
         alike = self.rules.rules == former_rules
         self.kept = (*self.kept, self.former)[-KEPT:] if alike else ()
+        self.selectors = frozenset((self.selector, *self.kept))
         if self.selector != self.former:
             self.reselected = at
         return True

@@ -73,6 +73,8 @@ def _kept(
     if found != "none" or evidence is None or not evidence.map_is_live:
         return found
     relabelled = (container.since_relabel or {}).get(policy.key)
+    if relabelled is None and not policy.kept:
+        return found
     if relabelled is not None and evidence.write_at >= relabelled[0] - SLACK:
         return found
     if not _was_selected(container, policy, evidence.write_at):
@@ -86,14 +88,14 @@ def _kept(
 def _was_selected(container: ContainerRecord, policy: PolicyState, at: float) -> bool:
     """Whether the revisions with these rules selected the container, as its labels were then."""
     pod = container.pod
-    labels = (pod.labels_at(at - SLACK), pod.labels_at(at))
+    labels = {pod.labels_at(at - SLACK), pod.labels_at(at)} if pod.former_labels else {pod.labels}
     return all(
         each is not None
         and selector.selects(
             namespace=pod.namespace, identities=each.identities, container=container.name
         )
         for each in labels
-        for selector in (policy.selector, *policy.kept)
+        for selector in policy.selectors or (policy.selector,)
     )
 
 
