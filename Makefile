@@ -35,11 +35,13 @@ demo: install
 test: install
 	$(MAKE) --no-print-directory check servers
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -m "not servers" -n 2
+	$(BIN)/coverage run -m pytest -m servers
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 
 test-fast: install
-	$(BIN)/pytest -m "not servers" -n 2 -q
+	$(BIN)/pytest -m "not servers and not thorough" -n 2 -q
 
 check: install check-stubs check-locks
 	$(BIN)/ruff check

@@ -17,7 +17,7 @@ from monitor.core.kubernetes import (
     Running,
 )
 from monitor.core.model import Changed
-from monitor.errors import SourceError
+from monitor.errors import ConfigurationError
 from monitor.live import LiveSources, collections, credentials
 from monitor.sources.api_server import ApiServer
 from monitor.sources.cluster_access import Access, Credentials
@@ -149,5 +149,5 @@ async def test_a_kubeconfig_is_read(tmp_path: Path) -> None:
 async def test_without_any_access_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("KUBECONFIG", "/nowhere/config")
-    with pytest.raises(SourceError, match="/nowhere/config"):
+    with pytest.raises(ConfigurationError, match="/nowhere/config"):
         await credentials(Kubernetes())

@@ -14,6 +14,9 @@ from monitor.wire import report as wire_report
 from monitor.wire.trace import Trace
 from tests.traces.judge import folders, trace_of
 
+pytestmark = pytest.mark.thorough
+
+
 RECORDINGS = {folder.name: trace_of(folder) for folder in folders(())}
 NAMES = ("coverage_containers", "gaps_open", "gaps_paging", "incidents_open", "findings_open")
 

@@ -49,6 +49,7 @@ def wrong(variant: Variant, *, folder: Path, trace: Path) -> list[str]:
     return [note for note in counts.notes if note.startswith(WRONG)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ORIGINALS)
 def test_no_verdict_is_wrong_where_something_is_hidden(name: str, tmp_path: Path) -> None:
     original = recording(name)

@@ -12,6 +12,9 @@ from monitor.errors import SourceError
 from tests.commands.called import call, calling
 from tests.commands.recorded_api import RecordedApi
 
+pytestmark = pytest.mark.thorough
+
+
 UNCOVERED = 1795469290.03
 CAUSE = "namespace-newer-than-policy"
 EARLY = 1795469340.0

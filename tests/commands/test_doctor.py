@@ -13,6 +13,9 @@ from tests.sources.certificates import Authority
 from tests.sources.scripted_api import ScriptedApi, Stream, page, status
 from tests.sources.scripted_feed import ScriptedFeed
 
+pytestmark = pytest.mark.thorough
+
+
 UNCOVERED = 1795469290.03
 URL = "KUBEARMOR_MONITOR_KUBERNETES__URL"
 KINDS = (

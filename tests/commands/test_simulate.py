@@ -11,6 +11,9 @@ from monitor import cli
 from tests.commands.called import call
 from tests.commands.recorded_api import RecordedApi
 
+pytestmark = pytest.mark.thorough
+
+
 TRACES = Path(__file__).parents[1] / "traces"
 UNTIL = 1795469290.03
 SEED = ["--trace", str(TRACES / "seed-v1.5.7" / "trace.jsonl.zst"), "--until", str(UNTIL)]

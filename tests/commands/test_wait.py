@@ -13,6 +13,9 @@ from monitor import cli
 from tests.commands.called import call
 from tests.commands.recorded_api import RecordedApi
 
+pytestmark = pytest.mark.thorough
+
+
 UNCOVERED = 1795469290.03
 URL = "KUBEARMOR_MONITOR_KUBERNETES__URL"
 CAUSE = "namespace-newer-than-policy"

@@ -8,6 +8,7 @@ away by itself: a proof outlives an outage (design, section 3), also one in whic
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, convert
@@ -27,6 +28,9 @@ from tests.core.histories import (
 )
 from tests.core.losses import Loss
 from tests.core.stories import RESOURCE_OF
+
+pytestmark = pytest.mark.thorough
+
 
 PairKey: TypeAlias = tuple[str, str, str, str]  # container id, kind, namespace and name of a policy
 

@@ -6,11 +6,15 @@ import pickle
 from typing import Final
 from weakref import WeakValueDictionary
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.coverage import Coverage
 from tests.core.histories import ROLLING_STEPS, Life, Play, Step, begun
+
+pytestmark = pytest.mark.thorough
+
 
 RELEASES: Final = st.sampled_from(["v1.5.7", "v1.6.4", "v1.7.4"])
 TURNS: Final = st.integers(0, 400)

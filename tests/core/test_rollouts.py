@@ -20,6 +20,9 @@ from tests.core.stories import BLOCK_YUM, RESOURCES, PodOf, Story, covered, list
 from tests.core.test_laws import PICKS, TURNS
 from tests.core.test_order import ORDERS
 
+pytestmark = pytest.mark.thorough
+
+
 LIMIT = 120.0
 
 

@@ -13,6 +13,9 @@ from monitor.core.reasons import RULES
 from monitor.core.semantics import Behaviour
 from tests.mutation.mutants import ROOT, Mutant, mutants
 
+pytestmark = pytest.mark.thorough
+
+
 ALL = mutants()
 
 

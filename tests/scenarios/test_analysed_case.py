@@ -39,6 +39,9 @@ from tests.emulator.steps import (
 from tests.emulator.switches import Failures
 from tests.emulator.virtual import CLUSTER, VirtualCluster
 
+pytestmark = pytest.mark.thorough
+
+
 URL = "KUBEARMOR_MONITOR_KUBERNETES__URL"
 CAUSE = "namespace-newer-than-policy"
 MISSED = (Namespace("late"), Wait(3), Run("late/web"), Wait(20))

@@ -20,6 +20,9 @@ from tests.deploy.manifests import BASE, built
 from tests.sources.certificates import Authority
 from tests.sources.scripted_api import PODS, ScriptedApi, Stream, answer, page, reset, status
 
+pytestmark = pytest.mark.thorough
+
+
 NAMESPACES = "/api/v1/namespaces?watch"
 KINDS = "/apis/security.kubearmor.com/v1"
 SECRETS = "/api/v1/namespaces/kubearmor/secrets"

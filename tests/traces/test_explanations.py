@@ -6,6 +6,9 @@ import pytest
 
 from monitor.commands.timeline import open_timeline
 
+pytestmark = pytest.mark.thorough
+
+
 TRACES = sorted(Path(__file__).parent.glob("*/trace.jsonl*"))
 
 
