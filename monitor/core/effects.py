@@ -65,14 +65,21 @@ class Effects:
             if effect.happened and effect.policy and effect.policy != POSTURE:
                 yield effect, updated
 
-    def is_unattributed(self, rules: Rules) -> bool:
-        """Whether something was refused that the rules forbid, and no alert said by what (F42)."""
-        return any(
-            effect.happened
+    def unattributed(self, rules: Rules) -> float:
+        """When something that the rules forbid was last refused and no alert said by what (F42).
+
+        In the node's time; 0 for never.
+        """
+        named = {(e.operation, e.resource) for e in self._latest if e.policy}
+        refused = (
+            updated
+            for effect, updated in self._latest.items()
+            if effect.happened
             and not effect.policy
+            and (effect.operation, effect.resource) not in named
             and rules.concern(operation=effect.operation, resource=effect.resource, action="Block")
-            for effect in self._latest
         )
+        return max(refused, default=0.0)
 
     def latest_proof(self, name: str, rules: Rules) -> float | None:
         """When a rule of a policy of that name was last reported to have taken effect."""

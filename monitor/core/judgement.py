@@ -366,8 +366,8 @@ class _Pair:
             return "version-skew", f"{release} reads the policy's selector otherwise"
         lines = incarnation.policies.get(self.policy.key)
         created = self.surroundings.namespace_created
-        told = f"was created at {spelled(created[1])}" if created is not None else "is younger"
-        read = f" of {spelled(self._instant(lines[-1].position)[1])}" if lines else ""
+        told = f"was created at {spelled(created[0])}" if created is not None else "is younger"
+        read = f" of {spelled(lines[-1].position / 1e9)}" if lines else ""
         younger = f"its namespace {told}, after the daemon's last look at the policy{read}"
         goes_by = f"{release} goes by the namespaces that there were then"
         return "namespace-newer-than-policy", f"{younger}, and {goes_by}"
@@ -522,10 +522,7 @@ class _Pair:
             return self._explained(case, predicted=False)
         relabelled = pod.former_labels[-1][0]
         if self.policy.changed[0] > relabelled[1]:
-            shown = (
-                f"the daemon's list still has the labels that the Pod had until "
-                f"{spelled(relabelled[1])}, and the policy came later"
-            )
+            shown = "the daemon's list has the Pod's labels of before, and the policy came later"
             reason = Reason(cause="unexplained", evidence=shown)
             return self._gap(reason.cause, predicted=False, reasons=(reason,))
         seen, written = first_rewrite(self.container, incarnation, known)

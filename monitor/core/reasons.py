@@ -44,8 +44,8 @@ class Case(Struct, frozen=True):
     behind: bool
 
     def instant(self, position: int) -> str:
-        """A line's time as readers see it."""
-        return spelled(self.node.clock.instant(position)[1])
+        """A line's time as the output has it: the same for whoever reads it, and whenever."""
+        return spelled(position / 1e9)
 
     def siblings(self) -> list[tuple[ContainerRecord, ContainerEvidence]]:
         """The other containers of its Pod of which the daemon said something."""
@@ -180,8 +180,8 @@ def _mode_not_retroactive(case: Case) -> str | None:
     if case.relabelled is None or pod.switched_at is None or pod.switched_at < case.relabelled[0]:
         return None
     return (
-        f"the Pod's annotation was changed to enabled at {spelled(pod.switched_at)}, "
-        "and the daemon has not pushed this container's rules since"
+        "the Pod's annotation was changed to enabled, and the daemon has not pushed this "
+        "container's rules since"
     )
 
 
@@ -246,7 +246,7 @@ def _daemon_hung(case: Case) -> str | None:
     """Nothing was printed since the container started, not even a line about its Pod (F4)."""
     if not case.incarnation.lines or case.incarnation.last_at >= case.container.started[0]:
         return None
-    return f"the daemon has printed nothing since {spelled(case.incarnation.last_at)}"
+    return f"the daemon has printed nothing since {case.instant(case.incarnation.last_position)}"
 
 
 RULES: Final[tuple[tuple[str, Callable[[Case], str | None]], ...]] = (

@@ -57,7 +57,8 @@ def why_unseen(
     since = needed[0]
     if effects is not None and node.clock.instant(int(effects.throttled_until * 1e9))[1] >= since:
         return "throttled"
-    if effects is not None and effects.is_unattributed(policy.rules):
+    refused = effects.unattributed(policy.rules) if effects is not None else 0.0
+    if refused and node.clock.instant(int(refused * 1e9))[1] >= since:
         return "attribution-lost"
     if policy.rules.audited and policy.rules.audited <= silenced:
         return "visibility-off"

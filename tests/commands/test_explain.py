@@ -17,7 +17,7 @@ SEED = TRACES / "seed-v1.5.7" / "trace.jsonl.zst"
 UNCOVERED = ["--trace", str(SEED), "--until", "1795469290.03"]
 POD = "team-b/nginx-85f7d4dd78-2whmv"
 YOUNGER = (
-    "its namespace was created at 2026-11-23T21:28:01Z, after the daemon's last look at the policy "
+    "its namespace was created at 2026-11-23T21:28:00Z, after the daemon's last look at the policy "
     "of 2026-11-23T21:27:56Z, and v1.5.7 goes by the namespaces that there were then"
 )
 

@@ -46,6 +46,23 @@ def test_a_refusal_that_no_alert_explains_has_lost_its_attribution() -> None:
     assert cause(story, pod) == "unknown attribution-lost"
 
 
+def test_a_refusal_that_an_alert_explains_is_attributed() -> None:
+    story, pod = unread()
+    story.wait(1)
+    story.log(pod, Operation="Process", Resource="/usr/bin/apt update", Result="Permission denied")
+    story.alert(pod, "another", Operation="Process", Resource="/usr/bin/apt update")
+    assert cause(story, pod) == "unknown no-evidence-source"
+
+
+def test_a_refusal_of_before_the_pair_says_nothing_of_it() -> None:
+    story = ready(text=False)
+    pod = story.pod()
+    story.log(pod, Operation="Process", Resource="/usr/bin/apt update", Result="Permission denied")
+    story.wait(60)
+    story.cluster_policy()
+    assert cause(story, pod) == "unknown no-evidence-source"
+
+
 def test_a_refusal_of_something_else_says_nothing() -> None:
     story, pod = unread()
     story.wait(1)

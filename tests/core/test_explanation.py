@@ -211,14 +211,14 @@ def test_a_namespace_that_v1_5_7_does_not_see() -> None:
         "+ policy: the daemon has met generation 1 of the policy (text/node-a) at 0",
         *up_to_rules("kubearmorclusterpolicies"),
         (
-            "- attachment: not attached: its namespace was created at 2026-01-01T00:00:11Z, after "
-            "the daemon's last look at the policy of 2026-01-01T00:00:00Z, and v1.5.7 goes by the "
+            "- attachment: not attached: its namespace was created at 2026-01-01T00:00:10Z, after "
+            "the daemon's last look at the policy of 2025-12-31T23:59:59Z, and v1.5.7 goes by the "
             "namespaces that there were then (text/node-a) = decides"
         ),
         (
             "reason namespace-newer-than-policy: its namespace was created at "
-            "2026-01-01T00:00:11Z, after the daemon's last look at the policy of "
-            "2026-01-01T00:00:00Z, and v1.5.7 goes by the namespaces that there were then"
+            "2026-01-01T00:00:10Z, after the daemon's last look at the policy of "
+            "2025-12-31T23:59:59Z, and v1.5.7 goes by the namespaces that there were then"
         ),
         "certain, deploy/runbooks/README.md#namespace-newer-than-policy",
         "gap open gap namespace-newer-than-policy",
@@ -331,7 +331,7 @@ def test_a_policy_that_the_daemon_never_met() -> None:
         "+ push: its rules were last pushed without the policy known (text/node-a) at 1",
         "+ map: its rule map was made (text/node-a) at 1",
         "+ silence: no proof came by the deadline (text/node-a) at 16 = decides",
-        "reason unexplained: its rules were last pushed at 2026-01-01T00:00:01Z, to no effect",
+        "reason unexplained: its rules were last pushed at 2026-01-01T00:00:00Z, to no effect",
         "inferred, deploy/runbooks/README.md#unexplained",
         "gap open gap unexplained",
         "incident open unexplained KubeArmorPolicy/shop/block-apt",

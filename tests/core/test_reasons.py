@@ -73,6 +73,17 @@ def test_namespaces_that_could_not_be_listed_when_the_pod_was_evaluated() -> Non
     assert causes(story, pod) == ["namespace-list-failed"]
 
 
+def test_a_namespaced_policy_needs_no_list_of_namespaces() -> None:
+    story = ready()
+    story.learn(story.policy())
+    pod = story.pod()
+    story.register(pod)
+    story.see(pod)
+    story.say("unable to fetch namespace list", level="ERROR")
+    story.strip(pod)
+    assert causes(story, pod) == ["unexplained"]
+
+
 def test_a_list_of_namespaces_that_failed_long_before_explains_nothing() -> None:
     story = ready()
     story.learn(story.cluster_policy())
