@@ -1,6 +1,7 @@
 """The decisions of the core are broken one by one, and its tests notice."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -50,6 +51,7 @@ def test_a_tenth_of_the_mutants_is_noticed() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.mutation", "--every", "10"],
         cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
         capture_output=True,
         text=True,
         check=False,
