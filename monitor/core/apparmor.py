@@ -12,11 +12,10 @@ from msgspec import Struct
 
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import Incarnation
-from monitor.core.nodes import NodeState
+from monitor.core.nodes import ENFORCER_LABEL, NodeState
 
 APPARMOR: Final = "AppArmor"
 OWN_PROFILE: Final = "kubearmor-"
-ENFORCER_LABEL: Final = "kubearmor.io/enforcer"
 
 
 class Profile(Struct, frozen=True, gc=False):

@@ -140,10 +140,10 @@ class Bench:
         self, container: ContainerRecord, view: NodeView, standing: frozenset[PolicyKey]
     ) -> dict[PolicyKey, Judged]:
         """The pairs that stand, as a report shows them."""
-        latest = self._stand(container, standing, view, self.surroundings(container))
-        if not standing or latest is None:
+        if not standing:
             return {}
-        return self._applied(container, standing, view, latest=latest)
+        latest = self._stand(container, standing, view, self.surroundings(container))
+        return {} if latest is None else self._applied(container, standing, view, latest=latest)
 
     def _applied(
         self,
@@ -312,8 +312,7 @@ class Bench:
         if spared is not None:
             return dict.fromkeys(container.expected.keys, spared)
         if container.frozen is not None:
-            frozen = container.frozen
-            return {k: v for k, v in frozen.items() if k in self._world.policies}
+            return {k: v for k, v in container.frozen.items() if k in self._world.policies}
         self._around = {}
         return self._judge(container, view, standing=NEVER, now=now)
 

@@ -12,6 +12,15 @@ from msgspec import Struct
 from monitor.core.evidence import Incarnation
 
 CLASSES: Final = ("file", "network", "capabilities")
+POSTURE_ANNOTATIONS: Final[Mapping[str, str]] = {
+    kind: f"kubearmor-{kind}-posture" for kind in CLASSES
+}
+POSTURE_KEYS: Final[Mapping[str, str]] = {
+    kind: f"default{kind.capitalize()}Posture" for kind in CLASSES
+}
+VISIBILITY: Final = "kubearmor-visibility"
+UNTRACKED: Final = frozenset({"kube-system", "kubearmor"})
+"""The namespaces in which nothing is enforced where nobody says otherwise (6.2)."""
 VISIBLE: Final = frozenset({"process", "file", "network", "capabilities"})
 
 
@@ -23,9 +32,9 @@ class Defaults(Struct, frozen=True):
 
     def posture(self, kind: str, incarnation: Incarnation) -> str | None:
         """`audit` or `block` for one of `CLASSES`: what becomes of what an allow-list omits."""
-        key = f"default{kind.capitalize()}Posture"
+        key = POSTURE_KEYS[kind]
         return (
-            self.annotations.get(f"kubearmor-{kind}-posture")
+            self.annotations.get(POSTURE_ANNOTATIONS[kind])
             or self.config.get(key)
             or incarnation.settings.get(f"D{key[1:]}")
         )
@@ -33,7 +42,7 @@ class Defaults(Struct, frozen=True):
     def silenced(self, incarnation: Incarnation) -> frozenset[str]:
         """The kinds of events that are not watched there; none if it is not known."""
         visible = (
-            self.annotations.get("kubearmor-visibility")
+            self.annotations.get(VISIBILITY)
             or self.config.get("visibility")
             or incarnation.settings.get("Visibility")
         )

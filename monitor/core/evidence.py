@@ -134,7 +134,7 @@ class Incarnation:
         self.settings: dict[str, str] = {}
         self.policies: dict[PolicyKey, list[LearnedLine]] = {}
         self.names: dict[str, list[tuple[int, ObjectAction, PolicyKey]]] = {}
-        self.refusals: list[tuple[int, float, str]] = []
+        self.refusals: list[tuple[int, str]] = []
         self.list_failures: list[int] = []
         self.lost_at = 0.0
         self._holders: dict[tuple[int, int], str] = {}
@@ -308,8 +308,8 @@ class Incarnation:
         lines.append((position, action, key))
         del lines[:-LINES_OF_A_NAME_KEPT]
 
-    def _policy_rejected(self, fact: facts.PolicyRejected, position: int, at: float) -> None:
-        self.refusals.append((position, at, fact.error))
+    def _policy_rejected(self, fact: facts.PolicyRejected, position: int, _at: float) -> None:
+        self.refusals.append((position, fact.error))
         del self.refusals[:-REFUSALS_KEPT]
 
     def _events_lost(self, _fact: facts.EventsLost, _position: int, at: float) -> None:

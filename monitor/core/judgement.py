@@ -36,7 +36,7 @@ from monitor.core.prediction import (
     predict_for,
 )
 from monitor.core.reading import Reading, first_rewrite, is_drawn, read
-from monitor.core.reasons import REFUSED, Case, reasons
+from monitor.core.reasons import REFUSED, UNEXPLAINED, Case, reasons
 from monitor.core.rollouts import Rollout, opening_of
 from monitor.core.semantics import Behaviour, behaviour
 from monitor.core.sight import is_unread, why_unseen
@@ -285,7 +285,7 @@ class _Pair:
         """Whether its first line is a change, though its addition was not said but refused."""
         if first.action != "modified" or not incarnation.read_whole:
             return False
-        return any(position < first.position for position, _, _ in incarnation.refusals)
+        return any(position < first.position for position, _ in incarnation.refusals)
 
     def _outcome(self, incarnation: Incarnation) -> Fate | None:
         """What became of the policy among those that share its name."""
@@ -523,8 +523,7 @@ class _Pair:
         relabelled = pod.former_labels[-1][0]
         if self.policy.changed[0] > relabelled[1]:
             shown = "the daemon's list has the Pod's labels of before, and the policy came later"
-            reason = Reason(cause="unexplained", evidence=shown)
-            return self._gap(reason.cause, predicted=False, reasons=(reason,))
+            return self._shown(UNEXPLAINED, shown, predicted=False)
         seen, written = first_rewrite(self.container, incarnation, known)
         return Judged(
             "lost",

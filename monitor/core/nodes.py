@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Phase: TypeAlias = Literal["ready", "starting", "down", "replaced", "absent"]
 
 DAEMON_LABEL: Final = ("kubearmor-app", "kubearmor")
+ENFORCER_LABEL: Final = "kubearmor.io/enforcer"
 DAEMON_CONTAINER: Final = "kubearmor"
 REVISION_LABEL: Final = "controller-revision-hash"
 TEMPLATE_LABEL: Final = "pod-template-generation"

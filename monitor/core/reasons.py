@@ -109,7 +109,7 @@ def _refusal(case: Case) -> tuple[int, str] | None:
     lines = case.incarnation.policies.get(case.policy.key)
     if case.learned is not None or (lines and lines[0].action == "added"):
         return None
-    for position, _at, error in reversed(case.incarnation.refusals):
+    for position, error in reversed(case.incarnation.refusals):
         if case.node.clock.instant(position)[1] >= case.policy.created[0]:
             return position, error
     return None

@@ -21,6 +21,7 @@ from monitor.core.containers import (
     statuses,
     version_of,
 )
+from monitor.core.defaults import UNTRACKED
 from monitor.core.effects import Effect, Effects
 from monitor.core.evidence import SHORT_ID, PolicyKey
 from monitor.core.expectation import Expectation
@@ -47,7 +48,6 @@ DELETED_KEPT: Final = 4_096
 ANNOTATIONS: Final = "kubearmor-"
 LabelsKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
-UNTRACKED: Final = frozenset({"kube-system", "kubearmor"})
 CONFIG_NAME: Final = "kubearmor-config"
 
 

@@ -5,16 +5,16 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from monitor.core.causes import CAUSES
+from monitor.core.containers import APPARMOR_ANNOTATION
 from monitor.core.diagnosis.findings import Check, Cluster, DaemonSeen, counted, some
 from monitor.core.instants import second_of
 from monitor.core.kubernetes import DaemonPlacement, Node, Pod, Taint, Toleration
+from monitor.core.nodes import ENFORCER_LABEL
 
-ENFORCER_LABEL: Final = "kubearmor.io/enforcer"
 LABELLED: Final = {"bpf": "BPFLSM", "apparmor": "AppArmor", "selinux": "SELinux", "none": ""}
 TOLERATED_BY_ALL: Final = "node.kubernetes.io/"
 REPELLING: Final = ("NoSchedule", "NoExecute")
 BUILT_FOR: Final = ("", "amd64", "arm64")
-APPARMOR_ANNOTATION: Final = "container.apparmor.security.beta.kubernetes.io/"
 WINDOWS: Final = "Windows, which KubeArmor does not run on"
 VIRTUAL: Final = "a virtual node, which no daemon can run on"
 SYSTEM: Final = "kube-system"

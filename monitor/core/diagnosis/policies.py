@@ -7,23 +7,16 @@ annotation of the namespace wins over both.
 from collections.abc import Iterator
 from typing import Final
 
+from monitor.core.defaults import POSTURE_ANNOTATIONS, POSTURE_KEYS, VISIBILITY
 from monitor.core.diagnosis.findings import Check, Cluster, State, counted, some
 from monitor.core.kubernetes import Policy
-from monitor.core.rules import Operation, Rules, read_rules
+from monitor.core.rules import CLASSES, Operation, Rules, read_rules
 
-CLASSES: Final[dict[Operation, str]] = {
-    "Process": "process",
-    "File": "file",
-    "Network": "network",
-    "Capabilities": "capabilities",
-}
+KINDS: Final[dict[Operation, str]] = {operation: operation.lower() for operation in CLASSES}
 POSTURES: Final[dict[Operation, tuple[str, str]]] = {
-    "Process": ("defaultFilePosture", "kubearmor-file-posture"),
-    "File": ("defaultFilePosture", "kubearmor-file-posture"),
-    "Network": ("defaultNetworkPosture", "kubearmor-network-posture"),
-    "Capabilities": ("defaultCapabilitiesPosture", "kubearmor-capabilities-posture"),
+    operation: (POSTURE_KEYS[kind], POSTURE_ANNOTATIONS[kind])
+    for operation, kind in CLASSES.items()
 }
-VISIBILITY: Final = "kubearmor-visibility"
 OF_CONTAINERS: Final = ("kubearmorpolicies", "kubearmorclusterpolicies")
 
 
@@ -48,7 +41,7 @@ def _silent_audits(cluster: Cluster) -> Iterator[Check]:
 
 def _hidden(policy: Policy, rules: Rules, cluster: Cluster, visible: str | None) -> list[str]:
     """Return the classes of audit rules that nothing is traced of."""
-    classes = {CLASSES[r.operation] for r in rules.rules if _is(r.action, "Audit", r.operation)}
+    classes = {KINDS[r.operation] for r in rules.rules if _is(r.action, "Audit", r.operation)}
     shown = _annotation(policy, cluster, VISIBILITY) or visible
     if shown is None:
         return []
@@ -82,7 +75,7 @@ def _toothless(policy: Policy, rules: Rules, cluster: Cluster) -> list[str]:
             key, annotation = POSTURES[rule.operation]
             posture = _annotation(policy, cluster, annotation) or _default(cluster, key)
             if posture == "audit":
-                found.add(CLASSES[rule.operation])
+                found.add(KINDS[rule.operation])
     return sorted(found)
 
 
@@ -95,7 +88,7 @@ def _any_rule(cluster: Cluster, action: str) -> bool:
 
 
 def _is(action: str, wanted: str, operation: Operation) -> bool:
-    return action == wanted and operation in CLASSES
+    return action == wanted and operation in KINDS
 
 
 def _policies(cluster: Cluster) -> Iterator[tuple[Policy, Rules]]:

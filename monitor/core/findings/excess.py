@@ -8,12 +8,12 @@ from monitor.core.evidence import PolicyKey
 from monitor.core.findings.found import Found, listed, title
 from monitor.core.nodes import NodeState
 from monitor.core.policies import CONTAINER_KINDS, PolicyState
+from monitor.core.prediction import NAMESPACED
 from monitor.core.semantics import Behaviour, behaviour
 from monitor.core.sight import is_unread
 from monitor.core.world import World
 
 STALE_AFTER: Final = 30.0
-NAMESPACED: Final = "KubeArmorPolicy"
 
 
 def findings(world: World, *, now: float) -> Iterator[Found]:

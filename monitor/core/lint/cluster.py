@@ -5,15 +5,15 @@ from typing import Final
 
 from msgspec import Struct
 
+from monitor.core.defaults import UNTRACKED
 from monitor.core.lint.remarks import Enforcer
+from monitor.core.nodes import ENFORCER_LABEL
 from monitor.core.selector import Selector
 from monitor.core.semantics import parse
 
-ENFORCER_LABEL: Final = "kubearmor.io/enforcer"
 ENFORCERS: Final[tuple[Enforcer, ...]] = ("bpf", "apparmor")
 ALWAYS_AUDITED: Final = "kube-system"
 UNTRACKED_IN_MAP_SINCE: Final = (1, 6, 7)
-UNTRACKED: Final = frozenset({"kube-system", "kubearmor"})
 
 
 class PodShape(Struct, frozen=True):

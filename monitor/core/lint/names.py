@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from monitor.core.lint.remarks import CONTAINER_KINDS, Manifest, Remark, Rewrite, quoted
+from monitor.core.lint.remarks import Manifest, Remark, Rewrite, quoted
+from monitor.core.policies import CONTAINER_KINDS
 
 
 def name_collisions(manifests: Iterable[Manifest]) -> Iterator[Remark]:

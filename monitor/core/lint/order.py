@@ -8,7 +8,7 @@ selects something else than the expressions say.
 
 from collections.abc import Iterator, Sequence
 
-from monitor.core.lint.remarks import CONTAINER_KINDS, Manifest, Remark, Rewrite, quoted
+from monitor.core.lint.remarks import Manifest, Remark, Rewrite, quoted
 from monitor.core.meant import (
     EXPRESSIONS_PATH,
     Expression,
@@ -16,6 +16,7 @@ from monitor.core.meant import (
     mapping,
     meant_containers,
 )
+from monitor.core.policies import CONTAINER_KINDS
 from monitor.core.selector import CONTAINER_LABEL
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from monitor.core.defaults import POSTURE_ANNOTATIONS, POSTURE_KEYS
 from monitor.core.lint.cluster import Cluster, reaches
 from monitor.core.lint.remarks import (
-    CONTAINER_KINDS,
     Manifest,
     Remark,
     Rewrite,
@@ -15,17 +15,8 @@ from monitor.core.lint.remarks import (
 )
 from monitor.core.lint.rules import Class, allowing_classes
 from monitor.core.meant import Path
+from monitor.core.policies import CONTAINER_KINDS
 
-POSTURE_ANNOTATIONS: Final[Mapping[Class, str]] = {
-    "file": "kubearmor-file-posture",
-    "network": "kubearmor-network-posture",
-    "capabilities": "kubearmor-capabilities-posture",
-}
-POSTURE_KEYS: Final[Mapping[Class, str]] = {
-    "file": "defaultFilePosture",
-    "network": "defaultNetworkPosture",
-    "capabilities": "defaultCapabilitiesPosture",
-}
 POSTURES: Final = ("audit", "block")
 
 

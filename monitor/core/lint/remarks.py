@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from monitor.core.intent import expected_selector
 from monitor.core.meant import Path
+from monitor.core.policies import CONTAINER_KINDS
 from monitor.core.selector import Selector
 
 Code: TypeAlias = Literal[
@@ -27,7 +28,6 @@ Code: TypeAlias = Literal[
 Severity: TypeAlias = Literal["error", "warning", "note"]
 Enforcer: TypeAlias = Literal["bpf", "apparmor"]
 
-CONTAINER_KINDS: Final = ("KubeArmorPolicy", "KubeArmorClusterPolicy")
 NAMES_SHOWN: Final = 12
 KINDS: Final = (*CONTAINER_KINDS, "KubeArmorHostPolicy", "KubeArmorNetworkPolicy")
 

@@ -7,7 +7,6 @@ from monitor.core.intent import intent_of
 from monitor.core.lint.cluster import Cluster, PodShape, reaches
 from monitor.core.lint.namespaces import namespace_expressions
 from monitor.core.lint.remarks import (
-    CONTAINER_KINDS,
     Manifest,
     Remark,
     Rewrite,
@@ -16,6 +15,7 @@ from monitor.core.lint.remarks import (
     quoted,
 )
 from monitor.core.meant import EXPRESSIONS_PATH, LABELS_PATH, Path, expressions, mapping, text_of
+from monitor.core.policies import CONTAINER_KINDS
 from monitor.core.selector import Selector, identities, namespaced
 
 

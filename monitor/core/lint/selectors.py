@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from monitor.core.lint.expressions import LABEL_VALUE, expression_mistakes
 from monitor.core.lint.remarks import (
-    CONTAINER_KINDS,
     Manifest,
     Remark,
     Rewrite,
@@ -27,6 +26,7 @@ from monitor.core.meant import (
     meant_containers,
     text_of,
 )
+from monitor.core.policies import CONTAINER_KINDS
 from monitor.core.selector import CONTAINER_LABEL, HOST_LABELS, HOST_PATTERNS, UNSEEN_LABELS
 
 SELECTOR_PATH: Final[Path] = ("spec", "selector")
