@@ -236,9 +236,6 @@ class Coverage:
         self._mark_host_by(fact, node, incarnation)
         if isinstance(fact, facts.PodSeen):
             self._mark_pod(fact, incarnation)
-        elif isinstance(fact, facts.ProfileUpdated):
-            pod = self._world.pods_by_key.get((fact.namespace, fact.pod))
-            self._world.dirty.update(dict.fromkeys(c.id for c in (pod.containers if pod else ())))
         elif isinstance(fact, DECISIVE):
             self._world.mark_node(node)
         elif not self._is_judged_by_lines(incarnation):

@@ -130,3 +130,14 @@ def test_a_refusal_of_before_does_not_concern_what_was_learned_since() -> None:
     assert story.verdict(pod, new) == "pending"
     update(story, pod)
     assert story.verdict(pod, new) == "covered applied"
+
+
+def test_a_line_about_one_replica_ends_the_waiting_of_all() -> None:
+    story = enforcing()
+    story.learn(story.cluster_policy())
+    first = confined(story)
+    second = story.pod("cart-2", annotations={ANNOTATION: f"localhost/{PROFILE}"})
+    story.wait(1)
+    update(story, first)
+    assert story.core.statistics(story.now).coverage_containers["covered"] == 2
+    assert story.verdict(second) == "covered applied"
