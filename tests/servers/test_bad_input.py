@@ -42,7 +42,7 @@ class Mischief:
         self.kubelet = ScriptedKubelet()
         self.pods = [pod(DAEMON, namespace="kubearmor", labels={"kubearmor-app": "kubearmor"})]
         self._watches: list[Stream] = []
-        self._version = count(100)
+        self._namespaces = count(4026540002)
         self._answer_lists()
         for mark in ("", "?follow", "?previous"):
             self.api.always(LOG + mark, self.kubelet)
@@ -105,9 +105,10 @@ class Mischief:
         """Run one more Pod, and let the daemon write its rules."""
         await self.add(pod(name, **metadata))
         container = id_of(name)
+        pid, mount = next(self._namespaces), next(self._namespaces)
         self.say(
             f"Detected a Pod (added/shop/{known_as or name})",
-            f"Detected a container (added/{container[:12]}/pidns=4026540002/mntns=4026540003)",
+            f"Detected a container (added/{container[:12]}/pidns={pid}/mntns={mount})",
             f"Updating container rules for {container}",
             f"Creating inner map for {container}",
         )

@@ -178,7 +178,7 @@ Spoil = Callable[[str], str]
     "spoil",
     [
         lambda text: text.replace("values: '0 3x20'", "values: '0x20'"),
-        lambda text: text.replace("values: '0 2 0x20'", "values: '0 2x20'"),
+        lambda text: text.replace("values: '0 2 0x60'", "values: '0 2x60'"),
     ],
     ids=["must-fire", "must-stay-silent"],
 )
