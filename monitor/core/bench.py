@@ -442,6 +442,8 @@ class Bench:
         self, container: ContainerRecord, judged: dict[PolicyKey, Judged]
     ) -> Iterator[Announcement]:
         """The revisions that have now reached the last container of the node."""
+        if not self._propagation.awaits(container.node):
+            return
         for key, verdict in judged.items():
             if verdict.verdict == "covered" and verdict.written is not None:
                 policy = self._world.policies[key]
@@ -531,7 +533,7 @@ class Bench:
             yield from self._missed(container, view, instant, now=now)
         exposure = container.exposure or Exposure()
         self.exposed_seconds += exposure.add((since, instant) for since in open_since(container))
-        self._propagation.forget(container.id, container.expected.keys)
+        self._propagation.forget(container.id, container.node, container.expected.keys)
         yield from self._ledger.update(container, (), healed={}, ended=instant, now=now)
         yield ContainerGone(
             pod_uid=container.pod.uid, container=container.name, container_id=container.id

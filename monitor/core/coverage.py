@@ -124,7 +124,8 @@ class Coverage:
 
     def observe(self, observation: Observation, now: float) -> Sequence[Announcement]:
         """Take one observation; return what it decides, in the order to be published."""
-        self._now = max(self._now, now)
+        if now > self._now:
+            self._now = now
         self._world.marked_at = now
         self._observed[type(observation)] += 1
         if self._rounds < ROUNDS:

@@ -58,8 +58,9 @@ def worst(
     """The worst pair's verdict and cause; among equals by cause, then by the policy's name."""
     if not judged:
         return ("covered" if standing else "unpoliced"), None
-    key = min(judged, key=lambda key: (*_gravity(judged[key]), key[2], key))
-    gravest = judged[key]
+    gravest = next(iter(judged.values()))
+    if len({(pair.verdict, pair.cause) for pair in judged.values()}) > 1:
+        gravest = judged[min(judged, key=lambda key: (*_gravity(judged[key]), key[2], key))]
     if standing and SEVERITY[gravest.verdict] > SEVERITY["covered"]:
         return "covered", None
     return gravest.verdict, gravest.cause

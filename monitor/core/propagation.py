@@ -28,7 +28,11 @@ class Propagation:
 
     def __init__(self) -> None:
         self._journeys: dict[Revision, _Journey] = {}
-        self._waiting: dict[tuple[Revision, str], tuple[PolicyTiming, set[str]]] = {}
+        self._waiting: dict[str, dict[Revision, tuple[PolicyTiming, set[str]]]] = {}
+
+    def awaits(self, node: str) -> bool:
+        """Whether a revision that the node's daemon knows is still to be written there."""
+        return node in self._waiting
 
     def learned(
         self, policy: PolicyState, node: NodeState, known: Interval, *, waiting: Iterable[str]
@@ -54,22 +58,22 @@ class Propagation:
         )
         containers = set(waiting)
         if containers:
-            self._waiting[revision, node.name] = (timing, containers)
+            self._waiting.setdefault(node.name, {})[revision] = (timing, containers)
         return timing
 
     def written(
         self, policy: PolicyState, node: str, container: str, written: Interval
     ) -> Iterator[PolicyTiming]:
         """A container has the revision; yields the node's timing when it was the last one."""
-        place = ((policy.key, policy.generation), node)
-        found = self._waiting.get(place)
+        revision = (policy.key, policy.generation)
+        found = self._waiting.get(node, {}).get(revision)
         if found is None:
             return
         timing, containers = found
         containers.discard(container)
         if containers:
             return
-        del self._waiting[place]
+        self._arrived(node, revision)
         yield PolicyTiming(
             policy=timing.policy,
             node=node,
@@ -79,14 +83,21 @@ class Propagation:
             written=written,
         )
 
-    def forget(self, container: str, policies: Iterable[PolicyKey]) -> None:
+    def forget(self, container: str, node: str, policies: Iterable[PolicyKey]) -> None:
         """A container ended or expects those policies no longer."""
         gone = set(policies)
-        for place in [place for place in self._waiting if place[0][0] in gone]:
-            containers = self._waiting[place][1]
+        waiting = self._waiting.get(node, {})
+        for revision in [revision for revision in waiting if revision[0] in gone]:
+            containers = waiting[revision][1]
             containers.discard(container)
             if not containers:
-                del self._waiting[place]
+                self._arrived(node, revision)
+
+    def _arrived(self, node: str, revision: Revision) -> None:
+        waiting = self._waiting[node]
+        del waiting[revision]
+        if not waiting:
+            del self._waiting[node]
 
     def everywhere(
         self, policy: PolicyState, nodes: Mapping[str, NodeState]

@@ -34,11 +34,17 @@ def note_delays(
     if container.recovering or view.phase != "ready":
         return
     delays: dict[PolicyKey, Interval] = {}
+    known: dict[tuple[Interval, Interval], Interval] = {}
     for key in fresh:
         written = judged[key].written
-        needed = later(container.started, expectation.policies[key].changed)
-        if written is not None and view.phase_since[1] <= needed[1]:
-            delays[key] = difference(written, needed)
+        changed = expectation.policies[key].changed
+        before = changed[1] <= container.started[0]
+        needed = container.started if before else later(container.started, changed)
+        if written is None or view.phase_since[1] > needed[1]:
+            continue
+        if (written, needed) not in known:
+            known[written, needed] = difference(written, needed)
+        delays[key] = known[written, needed]
     if not delays:
         return
     if container.delay is None:
