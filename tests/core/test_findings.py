@@ -309,6 +309,21 @@ def test_an_alert_that_no_policy_explains() -> None:
     assert findings(story) == [("prediction-refuted", "shop/cart/app")]
 
 
+def test_an_alert_that_a_former_daemon_sent_says_nothing_of_its_successor() -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    story.wait(60)
+    story.alert(pod, "somebody-elses")
+    story.kill()
+    story.wait(2)
+    story.revive()
+    story.boot()
+    story.write(pod)
+    story.wait(60)
+    assert findings(story) == []
+
+
 def test_an_alert_just_after_a_change_may_be_of_before() -> None:
     story = ready()
     policy = story.cluster_policy()

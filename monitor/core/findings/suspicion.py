@@ -74,7 +74,7 @@ def _of_container(
             ),
             release=incarnation.release,
         )
-    refuted = _refuted(container, node, world)
+    refuted = _refuted(container, node, incarnation, world)
     if refuted:
         yield Found(
             code="prediction-refuted",
@@ -103,15 +103,17 @@ def _raced(
     ]
 
 
-def _refuted(container: ContainerRecord, node: NodeState, world: World) -> list[str]:
-    """The policies that recent alerts name and that cannot have caused them."""
+def _refuted(
+    container: ContainerRecord, node: NodeState, incarnation: Incarnation, world: World
+) -> list[str]:
+    """The policies that alerts of this daemon name and that cannot have caused them."""
     if container.effects is None:
         return []
     expected = [world.policies[key] for key in container.expected.keys]
-    settled = max(
-        [container.started[1], *(policy.changed[1] for policy in world.policies.values())]
-    )
-    settled = max([settled, *(world.deleted_names.values())]) + SETTLED_AFTER
+    changed = [policy.changed[1] for policy in world.policies.values()]
+    settled = max([container.started[1], *changed, *world.deleted_names.values()]) + SETTLED_AFTER
+    began = incarnation.running[1] if incarnation.running else incarnation.first_seen
+    settled = max(settled, began)
     return [
         effect.policy
         for effect, updated in container.effects.named()
