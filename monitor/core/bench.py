@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from msgspec.structs import replace
 
+from monitor.core.causes import CAUSES
 from monitor.core.collision import ALONE, Namesakes
 from monitor.core.containers import NEVER, ContainerRecord, Uncovered
 from monitor.core.deadlines import Deadlines
@@ -20,6 +21,7 @@ from monitor.core.gaps import Exposed, Ledger
 from monitor.core.instants import difference
 from monitor.core.joining import Joining
 from monitor.core.judgement import (
+    POLICY_RESOURCES,
     Limits,
     NodeView,
     Surroundings,
@@ -343,6 +345,8 @@ class Bench:
 
         But a daemon that started since and whose output is not read may have closed it.
         """
+        if judged.verdict in {"gap", "lost"} and view.blind:
+            return self._unless_unseen(container, view, key, judged)
         if judged.verdict not in {"pending", "unknown"} or not self._ledger.holds(container.id):
             return judged
         if not view.followed and _identity(view) != container.gap_under:
@@ -351,12 +355,30 @@ class Bench:
         found = self._ledger.open_with(container.id, reference, opening=judged.opening)
         if found is None:
             return judged
-        gap, opening = found
+        gap, opening = found.gap, found.opening
         if judged.verdict == "unknown":
-            return replace(judged, held=True, opening=opening)
+            return replace(judged, held=True, opening=opening, reasons=gap.reasons)
         if opening != judged.opening:
             return judged
-        return replace(judged, verdict=gap.verdict, cause=gap.cause)
+        return replace(judged, verdict=gap.verdict, cause=gap.cause, held=True, reasons=gap.reasons)
+
+    def _unless_unseen(
+        self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
+    ) -> Judged:
+        """While its Pod or policy is out of sight, a pair that fails now may be of what is gone."""
+        resources = {"pods", POLICY_RESOURCES[key[0]]}
+        unseen = [since for resource, since in view.blind.items() if resource in resources]
+        reference = self._world.policies[key].reference
+        told = self._ledger.open_with(container.id, reference, opening=judged.opening)
+        if not unseen or told is not None:
+            return judged
+        return replace(
+            judged,
+            verdict="pending",
+            cause=None,
+            recheck=min(unseen) + self._limits.grace,
+            reasons=(),
+        )
 
     def _remember(
         self,
@@ -486,21 +508,25 @@ class Bench:
         *,
         now: float,
     ) -> Exposed:
-        cause, verdict = judged.cause or "unexplained", judged.verdict
         policy = self._world.policies[key]
+        told = None
         if judged.held:
-            found = self._ledger.open_with(container.id, policy.reference, opening=judged.opening)
-            assert found is not None
-            cause, verdict = found[0].cause, found[0].verdict
+            told = self._ledger.open_with(container.id, policy.reference, opening=judged.opening)
+            assert told is not None
+        cause = told.gap.cause if told else judged.cause or "unexplained"
+        belonging = self._joining.belonging(
+            container, policy, view, cause=cause, opening=judged.opening, now=now
+        )
+        if told is not None and CAUSES[cause].scope == "release":
+            # What a release misses stays that release's while another is about to heal it.
+            belonging = told.belonging
         return Exposed(
             policy=policy.reference,
-            verdict=verdict,
+            verdict=told.gap.verdict if told else judged.verdict,
             cause=cause,
             since=judged.since or container.started,
             opening=judged.opening,
-            belonging=self._joining.belonging(
-                container, policy, view, cause=cause, opening=judged.opening, now=now
-            ),
+            belonging=belonging,
             reasons=judged.reasons,
         )
 

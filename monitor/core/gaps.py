@@ -34,18 +34,19 @@ class Exposed(Struct, frozen=True, gc=False):
     reasons: tuple[Reason, ...] = ()
 
 
-class _OpenGap:
-    """`announced`: when it was; a gap announced at its deadline can turn out never to have been."""
+class OpenGap:
+    """A gap, what opened it, and the incident that it belongs to.
 
-    __slots__ = ("announced", "gap", "incident", "opening")
+    `announced`: when it was; a gap announced at its deadline can turn out never to have been.
+    """
 
-    def __init__(
-        self, gap: Gap, *, opening: str, announced: float, incident: tuple[str, str]
-    ) -> None:
+    __slots__ = ("announced", "belonging", "gap", "opening")
+
+    def __init__(self, gap: Gap, *, opening: str, announced: float, belonging: Belonging) -> None:
         self.gap = gap
         self.opening = opening
         self.announced = announced
-        self.incident = incident
+        self.belonging = belonging
 
 
 class Ledger:
@@ -54,7 +55,7 @@ class Ledger:
     def __init__(self, *, cluster: str, grace: float, hold: float) -> None:
         self._cluster = cluster
         self._grace = grace
-        self._open: dict[str, dict[str, _OpenGap]] = {}
+        self._open: dict[str, dict[str, OpenGap]] = {}
         self._ended: dict[str, Gap] = {}
         self._incidents = Incidents(cluster=cluster, hold=hold)
         self.total: dict[str, int] = {}
@@ -68,15 +69,14 @@ class Ledger:
 
     def open_with(
         self, container_id: str, policy: PolicyReference, *, opening: str
-    ) -> tuple[Gap, str] | None:
-        """The open gap of a pair and what opened it: preferably that opening, else any."""
+    ) -> OpenGap | None:
+        """The open gap of a pair: preferably of that opening, else any."""
         entries = [
             entry
             for entry in self._open.get(container_id, {}).values()
             if policy in entry.gap.policies
         ]
-        entry = min(entries, key=lambda entry: entry.opening != opening, default=None)
-        return (entry.gap, entry.opening) if entry else None
+        return min(entries, key=lambda entry: entry.opening != opening, default=None)
 
     def identity(self, container_id: str, opening: str) -> str:
         """The id of the gap of that container and opening."""
@@ -119,7 +119,6 @@ class Ledger:
         worst = min(
             pairs, key=lambda pair: (rank(pair.cause), pair.policy.name, pair.policy.namespace)
         )
-        key = worst.belonging.key
         incident = self._incidents.join(
             worst.belonging, gap=identity, container_id=container.id, since=worst.since
         )
@@ -147,13 +146,13 @@ class Ledger:
             if before is not None:
                 gap = replace(gap, reopened=before.reopened + 1)
             self.total[worst.cause] = self.total.get(worst.cause, 0) + 1
-            self._open[container.id][identity] = _OpenGap(
-                gap, opening=worst.opening, announced=now, incident=key
+            self._open[container.id][identity] = OpenGap(
+                gap, opening=worst.opening, announced=now, belonging=worst.belonging
             )
             return gap
-        if known.incident != key:
-            self._incidents.leave(known.incident, identity)
-        known.incident = key
+        if known.belonging.key != worst.belonging.key:
+            self._incidents.leave(known.belonging.key, identity)
+        known.belonging = worst.belonging
         gap = replace(gap, reopened=known.gap.reopened)
         if known.gap == gap:
             return None
@@ -185,7 +184,7 @@ class Ledger:
         self._ended[identity] = ended
         if len(self._ended) > CLOSED_KEPT:
             self._ended.pop(next(iter(self._ended)))
-        self._incidents.leave(entry.incident, identity)
+        self._incidents.leave(entry.belonging.key, identity)
         return ended
 
     def missed(
@@ -232,7 +231,7 @@ class Ledger:
             for entry in entries.values():
                 cause = entry.gap.cause
                 gaps[cause] = gaps.get(cause, 0) + 1
-                if pages(entry.incident[0]):
+                if pages(entry.belonging.cause):
                     paging[cause] = paging.get(cause, 0) + 1
         return gaps, paging
 

@@ -31,9 +31,7 @@ class NodeClock:
 
     def compare(self, stamp: int, *, at: float, since: float = 0.0) -> None:
         """A line with that stamp was received at `at`, from a source that is read since then."""
-        taken = at - stamp / 1e9
-        if taken < self.upper:
-            self.upper = taken
+        self.upper = min(self.upper, at - stamp / 1e9)
         if not self.is_prompt:
             self.is_prompt = at - since > BACKLOG
 

@@ -8,7 +8,8 @@ from monitor.core.model import Grade, Interval, Reason, Verdict
 class Judged(Struct, frozen=True):
     """A verdict with its reasons.
 
-    `recheck`: when time alone can change it; `held`: unknown now, and its gap is still open;
+    `recheck`: when time alone can change it; `held`: nothing is known now, and its gap, which was
+    opened before, is still open;
     `reasons`: the causes that fit with what shows them, the likeliest first.
     """
 

@@ -294,6 +294,41 @@ def test_daemons_without_an_enforcer_are_one_incident_for_the_cluster() -> None:
     assert story.incidents() == ["open enforcer-absent 2"]
 
 
+def test_an_upgrade_that_heals_what_a_release_misses_opens_no_incident_of_the_new_release() -> None:
+    story = ready(release="v1.6.4")
+    base = story.cluster_policy("base")
+    by_host = story.policy("by-host", labels={"kubernetes.io/hostname": "one,two"}, rules=BLOCK_YUM)
+    story.learn(base, by_host)
+    pod = story.pod(labels={"kubernetes.io/hostname": "one"})
+    story.register(pod)
+    story.write(pod)
+    story.wait(30)
+    assert story.verdict(pod, by_host) == "gap version-skew"
+    story.deploy()
+    story.replace(release="v1.7.4")
+    story.wait(1)
+    story.boot()
+    story.wait(1)
+    story.write(pod)
+    story.wait(30)
+    assert story.verdict(pod, by_host) == "covered applied"
+    told = {(i.cause, i.scope) for i in story.report().incidents if i.cause == "version-skew"}
+    assert told == {("version-skew", "KubeArmorPolicy/shop/by-host@v1.6.4")}
+
+
+def test_a_gap_says_what_shows_it_while_it_is_waiting_to_be_closed() -> None:
+    story, _ = missed(pods=1)
+    story.wait(30)
+    (before,) = story.open_gaps()
+    story.kill()
+    story.wait(1)
+    story.revive()
+    story.wait(1)
+    (after,) = story.open_gaps()
+    assert before.reasons
+    assert after.reasons == before.reasons
+
+
 def test_an_incident_ends_with_its_last_gap() -> None:
     story = ready()
     story.learn(story.cluster_policy())

@@ -174,6 +174,58 @@ def test_the_log_sent_again_shows_what_was_lost_meanwhile() -> None:
     assert story.verdict(pod) == "lost rules-removed"
 
 
+# --- an outage of the API server ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resource", ["pods", "kubearmorclusterpolicies"])
+def test_a_loss_while_its_objects_are_unseen_is_pending_then_unknown(resource: str) -> None:
+    """The Pod, or the policy, may be gone as well."""
+    story, pod = protected()
+    story.down(f"kubernetes/{resource}")
+    story.wait(2)
+    story.say("Got a signal to terminate KubeArmor", "Terminated KubeArmor")
+    assert story.verdict(pod) == "pending"
+    story.wait(7)
+    assert story.verdict(pod) == "pending"
+    story.wait(2)
+    assert story.verdict(pod) == "unknown source-outage"
+    assert story.gaps() == []
+
+
+def test_a_loss_whose_objects_are_seen_again_is_told() -> None:
+    story, pod = protected()
+    story.down("kubernetes/pods")
+    story.wait(2)
+    story.say("Got a signal to terminate KubeArmor", "Terminated KubeArmor")
+    story.wait(2)
+    story.up("kubernetes/pods")
+    assert story.verdict(pod) == "lost daemon-down"
+
+
+def test_a_pod_that_went_unseen_before_its_daemon_was_never_lost() -> None:
+    story, pod = protected()
+    story.down("kubernetes/pods")
+    story.delete(pod)
+    story.wait(2)
+    story.say("Got a signal to terminate KubeArmor", "Terminated KubeArmor")
+    story.wait(30)
+    story.up("kubernetes/pods")
+    story.wait(30)
+    assert story.gaps() == []
+
+
+def test_a_loss_that_was_told_stands_while_its_objects_are_unseen() -> None:
+    story, pod = protected()
+    story.kill()
+    assert story.verdict(pod) == "lost daemon-down"
+    story.down("kubernetes/pods")
+    story.wait(5)
+    assert story.verdict(pod) == "lost daemon-down"
+
+
+# --- holes --------------------------------------------------------------------------------------
+
+
 def hole(story: Story, seconds: float = 10) -> None:
     """Text is away for a while, and what was printed meanwhile never comes."""
     story.down("text/node-a")

@@ -112,7 +112,7 @@ class Explainer:
         held = self._ledger.open_with(
             container.id, reference, opening=verdict.opening if verdict else ""
         )
-        gap = held[0] if held else None
+        gap = held.gap if held else None
         return PairExplanation(
             **members(pair),
             meanings=self._meanings(container, policy, view, setting, judged=pair.predicted),
