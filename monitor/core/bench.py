@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from msgspec.structs import replace
 
 from monitor.core.causes import CAUSES
+from monitor.core.circumstances import Limits, NodeView, Surroundings
 from monitor.core.collision import ALONE, Namesakes
 from monitor.core.containers import NEVER, ContainerRecord, Uncovered
 from monitor.core.deadlines import Deadlines
@@ -20,14 +21,8 @@ from monitor.core.exposure import Exposure, ended_windows, exposure_of, open_sin
 from monitor.core.gaps import Exposed, Ledger
 from monitor.core.instants import difference
 from monitor.core.joining import Joining
-from monitor.core.judgement import (
-    POLICY_RESOURCES,
-    Limits,
-    NodeView,
-    Surroundings,
-    exemption,
-    judge,
-)
+from monitor.core.judgement import exemption, judge
+from monitor.core.kubernetes import POLICY_RESOURCES
 from monitor.core.model import (
     Announcement,
     ContainerGone,

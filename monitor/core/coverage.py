@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from monitor.core import facts
 from monitor.core.bench import Bench
+from monitor.core.circumstances import Limits
 from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.deadlines import Deadlines
 from monitor.core.effects import effect_of, host_effect_of
@@ -22,7 +23,6 @@ from monitor.core.findings import Findings
 from monitor.core.gaps import Ledger
 from monitor.core.hosts import SUBJECT, Hosts
 from monitor.core.joining import LIMIT_OF, Joining
-from monitor.core.judgement import Limits
 from monitor.core.model import (
     Alert,
     Announcement,

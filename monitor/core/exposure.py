@@ -14,9 +14,9 @@ from monitor.core.instants import later, plus
 from monitor.core.model import Interval
 
 if TYPE_CHECKING:
+    from monitor.core.circumstances import NodeView
     from monitor.core.containers import ContainerRecord
     from monitor.core.evidence import PolicyKey
-    from monitor.core.judgement import NodeView
     from monitor.core.policies import PolicyState
     from monitor.core.verdict import Judged
 

@@ -9,11 +9,12 @@ from typing import Final
 
 from msgspec import Struct
 
+from monitor.core.circumstances import NodeView
 from monitor.core.containers import ContainerRecord
 from monitor.core.effects import Effects
 from monitor.core.evidence import Incarnation
 from monitor.core.host_semantics import NEWEST, HostBehaviour, host_behaviour
-from monitor.core.judgement import POLICY_RESOURCES, NodeView
+from monitor.core.kubernetes import POLICY_RESOURCES
 from monitor.core.policies import HOST_POLICY, PolicyState
 from monitor.core.rules import Rules
 

@@ -14,6 +14,7 @@ concerns host policies only (5.5, 6.6).
 
 from functools import cached_property
 
+from monitor.core.circumstances import Limits, Lost, NodeView
 from monitor.core.containers import ContainerRecord
 from monitor.core.effects import Effects
 from monitor.core.evidence import Incarnation
@@ -28,11 +29,12 @@ from monitor.core.host_expectation import (
 )
 from monitor.core.host_semantics import DESCRIBED, HostBehaviour, host_behaviour
 from monitor.core.instants import later
-from monitor.core.judgement import CLOSE_CALL, POLICY_RESOURCES, Limits, Lost, NodeView
+from monitor.core.kubernetes import POLICY_RESOURCES
 from monitor.core.marks import Marks
 from monitor.core.model import Interval
 from monitor.core.nodes import ALWAYS
 from monitor.core.policies import HOST_POLICY, SLACK, Learned, PolicyState
+from monitor.core.proof import CLOSE_CALL
 from monitor.core.sight import blindness, is_unread
 from monitor.core.verdict import Judged
 

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from monitor.core.causes import rank
+from monitor.core.circumstances import Limits, NodeView
 from monitor.core.containers import ContainerRecord
 from monitor.core.deadlines import Deadlines
 from monitor.core.effects import Effects
 from monitor.core.host_expectation import Selected, is_expected, is_in_excess
 from monitor.core.host_policies import judge_host
-from monitor.core.judgement import Limits, NodeView
 from monitor.core.model import PairState, Verdict
 from monitor.core.nodes import NodeState
 from monitor.core.pairs import SEVERITY, excess_state

@@ -5,9 +5,9 @@ from typing import Final
 from msgspec import Struct
 
 from monitor.core.causes import CAUSES
+from monitor.core.circumstances import NodeView
 from monitor.core.containers import ContainerRecord
 from monitor.core.deadlines import Deadlines
-from monitor.core.judgement import NodeView
 from monitor.core.policies import PolicyState
 from monitor.core.rollouts import Rollout, latest_rollout, leaves_at, opening_of, rollout_of
 from monitor.core.world import World

@@ -238,3 +238,4 @@ POLICY_KINDS: dict[str, str] = {
     "kubearmorhostpolicies": "KubeArmorHostPolicy",
     "kubearmornetworkpolicies": "KubeArmorNetworkPolicy",
 }
+POLICY_RESOURCES: dict[str, str] = {kind: resource for resource, kind in POLICY_KINDS.items()}

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from monitor.core.bench import Bench
+from monitor.core.circumstances import NodeView
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import PolicyKey
 from monitor.core.exposure import exposure_of
 from monitor.core.findings import Findings, by_code
 from monitor.core.gaps import Ledger
 from monitor.core.hosts import Hosts, worst_of
-from monitor.core.judgement import NodeView
 from monitor.core.model import (
     ContainerCoverage,
     Interval,

@@ -7,10 +7,10 @@ the containers of a node share.
 
 from collections.abc import Collection, Mapping
 
+from monitor.core.circumstances import NodeView, Surroundings
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import Incarnation, PolicyKey
 from monitor.core.expectation import Expectation
-from monitor.core.judgement import NodeView, Surroundings
 from monitor.core.model import Interval
 from monitor.core.policies import PolicyState
 from monitor.core.prediction import depends_on_labels, predict

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
+from monitor.core.circumstances import NodeView
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import PolicyKey
 from monitor.core.expectation import Expectation
 from monitor.core.exposure import exposure_of
 from monitor.core.instants import difference, later
-from monitor.core.judgement import NodeView
 from monitor.core.model import ContainerTiming, Interval, PolicyReference, ProofTiming
 from monitor.core.verdict import Judged
 

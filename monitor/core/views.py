@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from monitor.core.circumstances import Limits, NodeView
 from monitor.core.deadlines import Deadlines
-from monitor.core.judgement import Limits, NodeView
 from monitor.core.nodes import NodeState
 from monitor.core.semantics import behaviour
 from monitor.core.sight import is_expired

@@ -37,6 +37,7 @@ SLOW: Final = frozenset(
 )
 FIRST: Final[dict[str, tuple[str, ...]]] = {
     "apparmor": ("reasons",),
+    "attachment": ("gaps", "releases", "collisions"),
     "believed": ("believed",),
     "causes": ("causes",),
     "collision": ("collisions",),
@@ -50,11 +51,14 @@ FIRST: Final[dict[str, tuple[str, ...]]] = {
     "node_selector": ("node_selector",),
     "nodes": ("gaps", "lost", "hosts"),
     "prediction": ("releases", "gaps"),
+    "proof": ("covered", "lost"),
+    "question": ("gaps", "lost"),
     "reading": ("covered", "lost"),
     "reasons": ("reasons", "gaps"),
     "selector": ("selector", "selection"),
     "semantics": ("releases",),
     "sight": ("unknown",),
+    "silence": ("unknown", "grace"),
     "world": ("exempt",),
 }
 """Which tests are asked first about which module."""

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from monitor.core.apparmor import APPARMOR
+from monitor.core.circumstances import NodeView
 from monitor.core.evidence import ContainerEvidence
 from monitor.core.explanation.values import Question
-from monitor.core.judgement import POLICY_RESOURCES, NodeView
+from monitor.core.kubernetes import POLICY_RESOURCES
 from monitor.core.policies import PolicyState
 from monitor.core.verdict import Judged
 

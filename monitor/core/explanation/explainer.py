@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from monitor.core.bench import Bench
 from monitor.core.causes import CAUSES
+from monitor.core.circumstances import Limits, NodeView
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import PolicyKey
 from monitor.core.explanation.steps import trail
@@ -21,7 +22,7 @@ from monitor.core.explanation.values import (
 )
 from monitor.core.gaps import Ledger
 from monitor.core.intent import meanings
-from monitor.core.judgement import Limits, NodeView, silent_until
+from monitor.core.judgement import silent_until
 from monitor.core.model import PairState
 from monitor.core.policies import CONTAINER_KINDS, PolicyState
 from monitor.core.reporting import Reporter

@@ -13,7 +13,7 @@ from monitor.core.explanation.deciding import blind_resource, decided_by
 from monitor.core.explanation.subject import Subject
 from monitor.core.explanation.values import Question, Step
 from monitor.core.explanation.written import pod, profile, push, rule_map, runtime
-from monitor.core.judgement import POLICY_RESOURCES
+from monitor.core.kubernetes import POLICY_RESOURCES
 
 BEFORE_DAEMON: Final[tuple[Question, ...]] = ("supported", "exempt", "objects", "daemon")
 OF_STARTING: Final[tuple[Question, ...]] = (*BEFORE_DAEMON, "release", "policy", "effect")

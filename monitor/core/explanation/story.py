@@ -13,11 +13,11 @@ from msgspec import Struct
 
 from monitor.core import trail
 from monitor.core.believed import Believed
+from monitor.core.circumstances import NodeView
 from monitor.core.containers import ContainerRecord
 from monitor.core.daemon_events import Event, NamespaceEvent, Pair, PodEvent, PolicyEvent
 from monitor.core.evidence import Incarnation, PolicyKey
 from monitor.core.explanation.values import Prediction, Told
-from monitor.core.judgement import NodeView
 from monitor.core.model import Interval
 from monitor.core.policies import CONTAINER_KINDS, SLACK, PolicyState
 from monitor.core.semantics import Behaviour

@@ -2,10 +2,10 @@
 
 from monitor.core.apparmor import APPARMOR
 from monitor.core.causes import CAUSES
+from monitor.core.circumstances import NodeView
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import Incarnation
 from monitor.core.explanation.values import Knowledge, Question, Step
-from monitor.core.judgement import NodeView
 from monitor.core.model import Interval
 from monitor.core.policies import PolicyState
 from monitor.core.sight import is_unread

@@ -1,0 +1,139 @@
+"""What shows that a policy is in force on a container, that it is not, or that it was."""
+
+from functools import cached_property
+from typing import Final
+
+from monitor.core.apparmor import APPARMOR, outlives, profile_of
+from monitor.core.attachment import Attachment
+from monitor.core.circumstances import Lost
+from monitor.core.evidence import Incarnation
+from monitor.core.policies import Learned
+from monitor.core.reading import Reading, read
+from monitor.core.rollouts import opening_of
+from monitor.core.verdict import Judged
+
+CLOSE_CALL: Final = 1.0
+"""Seconds within which a refutation and a write cannot be told apart."""
+
+
+class Proof(Attachment):
+    """Adds reported effects, the reading of the lines, and what was so under former daemons."""
+
+    def _proof(self, incarnation: Incarnation) -> float | None:
+        """When an effect of this revision was last reported in that incarnation (node's clock)."""
+        effects = self.container.effects
+        if effects is None:
+            return None
+        rules = self.policy.rules
+        proof = effects.latest_proof(self.policy.name, rules)
+        if proof is None or not self._belongs(proof, incarnation):
+            return None
+        for namesake in self.namesakes.others:
+            if effects.latest_proof(namesake.name, namesake.rules) is not None:
+                return None
+        if self._fell_with_a_namesake(proof):
+            return None
+        evidence = incarnation.container(self.container.id)
+        if evidence is None:
+            return proof
+        voided = max(evidence.deleted if rules.enforced else 0, evidence.removed)
+        return proof if voided / 1e9 < proof else None
+
+    def _fell_with_a_namesake(self, proof: float) -> bool:
+        """Whether a namesake was changed or deleted since, and may have taken its place."""
+        if self.policy.name not in self.surroundings.ambiguous:
+            return False
+        proven = self._instant(int(proof * 1e9))[0]
+        deleted = self.surroundings.deleted_names.get(self.policy.name)
+        return (deleted is not None and proven <= deleted) or any(
+            proven <= other.changed[1]
+            for other in self.namesakes.bearers
+            if other.key != self.policy.key
+        )
+
+    def _belongs(self, updated: float, incarnation: Incarnation) -> bool:
+        return self.policy.was_current(updated, incarnation, self.view.node.clock)
+
+    def _refutation(self, incarnation: Incarnation) -> float | None:
+        """When what the policy forbids was done, surely after the last write and proof."""
+        effects = self.container.effects
+        if effects is None or not effects.refuting:
+            return None
+        refutation = effects.latest_refutation(self.policy.name, self.policy.rules)
+        evidence = incarnation.container(self.container.id)
+        if refutation is None or evidence is None or not evidence.latest_write:
+            return None
+        if not self._belongs(refutation, incarnation):
+            return None
+        latest = max(evidence.latest_write / 1e9, self._proof(incarnation) or 0.0)
+        return refutation if refutation > latest + CLOSE_CALL else None
+
+    def _contradiction(self, incarnation: Incarnation, refutation: float) -> Judged:
+        was_there = self._was_covered_by(incarnation) or self.lost is not None
+        return Judged(
+            "lost" if was_there else "gap",
+            cause="contradicted",
+            since=self._instant(int(refutation * 1e9)),
+            opening=f"contradicted:{refutation!r}",
+        )
+
+    # --- what was ---------------------------------------------------------------------------------
+
+    @cached_property
+    def lost(self) -> Lost | None:
+        """To which end of an incarnation a pair that was covered was lost."""
+        for incarnation in self.view.node.past():
+            ended = incarnation.ended
+            if self._was_covered_by(incarnation) and outlives(incarnation):
+                return None
+            if ended is None or ended[1] < self.container.started[0]:
+                return None
+            if self._was_covered_by(incarnation):
+                ending = self.view.node.ending(incarnation.identity)
+                assert ending is not None
+                return (*ending, opening_of(incarnation))
+        return None
+
+    @property
+    def _outlived(self) -> bool:
+        """Whether a profile may still confine the container, written by a daemon that crashed."""
+        past = self.view.node.past()
+        return bool(past) and outlives(past[0]) and self._was_covered_by(past[0])
+
+    def _was_covered_by(self, incarnation: Incarnation) -> bool:
+        """Whether an incarnation had the pair in force with its last word about it."""
+        if self._proof(incarnation) is not None:
+            return True
+        learned = self.policy.learned(incarnation, self.view.node.clock)
+        if not self._predicted(incarnation, learned):
+            return False
+        if incarnation.enforcer == APPARMOR:
+            profile = profile_of(self.container, incarnation)
+            return (
+                profile is not None and learned is not None and profile.written > learned.position
+            )
+        found = self._read(incarnation, learned)
+        if found == "doubtful":
+            return not self.policy.rules.enforced
+        return found in {"written", "resumed"}
+
+    def _read(self, incarnation: Incarnation, learned: Learned | None) -> Reading:
+        return read(
+            self.container,
+            self.policy,
+            incarnation,
+            learned,
+            behaviour=self._behaviour(incarnation),
+            clock=self.view.node.clock,
+        )
+
+    def _still_lost(self, *, predicted: bool | None, recheck: float | None = None) -> Judged:
+        assert self.lost is not None
+        cause, since, opening = self.lost
+        return Judged(
+            "lost", cause=cause, since=since, predicted=predicted, recheck=recheck, opening=opening
+        )
+
+    def _unknown(self, cause: str, *, predicted: bool | None) -> Judged:
+        since, opening = (self.needed, self.opening) if self.lost is None else self.lost[1:]
+        return Judged("unknown", cause=cause, since=since, predicted=predicted, opening=opening)
