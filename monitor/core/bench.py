@@ -31,7 +31,7 @@ from monitor.core.model import (
     PolicySetState,
 )
 from monitor.core.nodes import NodeState
-from monitor.core.pairs import SPARED, pair_state, worst
+from monitor.core.pairs import SPARED, answers, pair_state, worst
 from monitor.core.policies import PolicyState
 from monitor.core.prediction import NAMESPACED, depends_on_labels
 from monitor.core.propagation import Propagation
@@ -113,10 +113,11 @@ class Bench:
                 judged = self._judge(container, view, standing=standing, now=now)
         if since is not None and self._world.policies_changed >= since:
             judged = {k: v for k, v in judged.items() if self._came_before(k, since)}
+        told = answers(judged)
         self._expose(container, view, judged, now=now)
-        self._remember(container, view, judged, standing=standing)
-        yield from self._announce(container, view, judged, standing=standing, now=now)
-        self._plan(container, judged, now=now)
+        self._remember(container, view, judged, told, standing=standing)
+        yield from self._announce(container, view, judged, told, standing=standing, now=now)
+        self._plan(container, told, now=now)
         if container.pod.deleting:
             container.frozen = self._stood(container, view, standing) | judged
 
@@ -153,9 +154,9 @@ class Bench:
         return applied(container, keys, view, latest=latest, policies=self._world.policies)
 
     def _plan(
-        self, container: ContainerRecord, judged: dict[PolicyKey, Judged], *, now: float
+        self, container: ContainerRecord, told: tuple[Judged, ...], *, now: float
     ) -> None:
-        recheck = min((j.recheck for j in judged.values() if j.recheck is not None), default=None)
+        recheck = min((j.recheck for j in told if j.recheck is not None), default=None)
         if recheck is None:
             self._deadlines.drop(container.id)
         else:
@@ -380,21 +381,23 @@ class Bench:
         container: ContainerRecord,
         view: NodeView,
         judged: dict[PolicyKey, Judged],
+        told: tuple[Judged, ...],
         *,
         standing: frozenset[PolicyKey],
     ) -> None:
         fresh = [key for key, verdict in judged.items() if verdict.verdict == "covered"]
-        untimed = [key for key in fresh if delay_of(container, key) is None]
+        timed = container.delay is not None or container.delays
+        untimed = [key for key in fresh if delay_of(container, key) is None] if timed else fresh
         if untimed:
             note_delays(container, view, judged, untimed, expectation=self._world.expectation)
         covered = standing if not fresh else standing.union(fresh)
         container.covered = self._world.expectation.common(container.expected.members, covered)
-        if any(v.verdict == "lost" and v.opening.startswith("daemon:") for v in judged.values()):
+        if any(v.verdict == "lost" and v.opening.startswith("daemon:") for v in told):
             container.timed, container.recovering = False, True
         if container.covered and view.incarnation is not None:
             container.covered_by = view.incarnation.identity
         sure = view.incarnation is None or (view.phase == "ready" and view.followed)
-        if sure and any(verdict.verdict in {"gap", "lost"} for verdict in judged.values()):
+        if sure and any(verdict.verdict in {"gap", "lost"} for verdict in told):
             container.gap_under = _identity(view)
         if container.since_relabel:
             waiting = {k: at for k, at in container.since_relabel.items() if k not in covered}
@@ -418,6 +421,7 @@ class Bench:
         container: ContainerRecord,
         view: NodeView,
         judged: dict[PolicyKey, Judged],
+        told: tuple[Judged, ...],
         *,
         standing: frozenset[PolicyKey],
         now: float,
@@ -431,7 +435,7 @@ class Bench:
         yield from self._ledger.update(container, exposed, healed=healed, now=now)
         yield from self._arrivals(container, judged)
         before = (container.verdict, container.cause, container.uncovered)
-        container.verdict, container.cause = worst(judged, standing=standing)
+        container.verdict, container.cause = worst(judged, told, standing=standing)
         container.uncovered = _uncovered(judged)
         after = (container.verdict, container.cause, container.uncovered)
         if after != before or container.announced is not container.expected:

@@ -52,14 +52,25 @@ def excess_state(policy: PolicyState) -> PairState:
     )
 
 
+def answers(judged: Mapping[PolicyKey, Judged]) -> tuple[Judged, ...]:
+    """The answers that differ: most pairs of a container share one."""
+    return tuple({id(answer): answer for answer in judged.values()}.values())
+
+
 def worst(
-    judged: Mapping[PolicyKey, Judged], *, standing: frozenset[PolicyKey]
+    judged: Mapping[PolicyKey, Judged],
+    told: tuple[Judged, ...],
+    *,
+    standing: frozenset[PolicyKey],
 ) -> tuple[Verdict, str | None]:
-    """The worst pair's verdict and cause; among equals by cause, then by the policy's name."""
+    """The worst pair's verdict and cause; among equals by cause, then by the policy's name.
+
+    `told` are the answers of `judged`.
+    """
     if not judged:
         return ("covered" if standing else "unpoliced"), None
-    gravest = next(iter(judged.values()))
-    if len({(pair.verdict, pair.cause) for pair in judged.values()}) > 1:
+    gravest = told[0]
+    if len(told) > 1:
         gravest = judged[min(judged, key=lambda key: (*_gravity(judged[key]), key[2], key))]
     if standing and SEVERITY[gravest.verdict] > SEVERITY["covered"]:
         return "covered", None
