@@ -6,23 +6,19 @@ pairs were covered, and by which incarnation of the daemon; to what a covered pa
 gaps are open.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-
-from msgspec.structs import replace
+from collections.abc import Iterator, Mapping
 
 from monitor.core.causes import CAUSES
-from monitor.core.circumstances import Limits, NodeView, Surroundings
-from monitor.core.collision import ALONE, Namesakes
+from monitor.core.circumstances import Limits, NodeView
 from monitor.core.containers import NEVER, ContainerRecord, Uncovered
 from monitor.core.deadlines import Deadlines
-from monitor.core.defaults import Defaults
 from monitor.core.evidence import PolicyKey
 from monitor.core.exposure import Exposure, ended_windows, exposure_of, open_since
 from monitor.core.gaps import Exposed, Ledger
 from monitor.core.instants import difference
 from monitor.core.joining import Joining
-from monitor.core.judgement import exemption, judge
-from monitor.core.kubernetes import POLICY_RESOURCES
+from monitor.core.judge import Judge
+from monitor.core.judgement import exemption
 from monitor.core.model import (
     Announcement,
     ContainerGone,
@@ -32,10 +28,7 @@ from monitor.core.model import (
 )
 from monitor.core.nodes import NodeState
 from monitor.core.pairs import SPARED, answers, pair_state, worst
-from monitor.core.policies import PolicyState
-from monitor.core.prediction import NAMESPACED, depends_on_labels
 from monitor.core.propagation import Propagation
-from monitor.core.standing import applied, stand
 from monitor.core.timing import container_timing, delay_of, note_delays, proof_timing
 from monitor.core.verdict import Judged
 from monitor.core.views import Instant, Views
@@ -54,8 +47,10 @@ class Bench:
         propagation: Propagation,
         views: Views,
         joining: Joining,
+        judge: Judge,
         limits: Limits,
     ) -> None:
+        self._judge = judge
         self._joining = joining
         self._propagation = propagation
         self._world = world
@@ -63,7 +58,6 @@ class Bench:
         self._deadlines = deadlines
         self._views = views
         self._limits = limits
-        self._around: dict[str, Surroundings] = {}
         self.exposed_seconds = 0.0
         self.termination_seconds = 0.0
 
@@ -72,7 +66,7 @@ class Bench:
     def settle(self, *, now: float) -> Iterator[Announcement]:
         """Judge everything that is marked; yield what differs from before."""
         nodes = self._views.at(now)
-        self._around = {}
+        self._judge.convene()
         dirty, self._world.dirty = self._world.dirty, {}
         for identity in dirty:
             container = self._world.containers.get(identity)
@@ -96,21 +90,14 @@ class Bench:
         if spared is not None:
             standing, judged = NEVER, dict.fromkeys(container.expected.keys, spared)
         else:
-            surroundings = self.surroundings(container)
             if container.effects is not None and not container.proven:
                 yield from self._first_proof(container, view, now=now)
-            standing = self._standing_pairs(container, view, surroundings)
+            standing = self._judge.standing(container, view)
             if self._is_settled(container, standing):
                 if container.pod.deleting:
-                    container.frozen = self._stood(container, view, standing)
+                    container.frozen = self._judge.stood(container, view, standing)
                 return
-            latest = None
-            if standing is NEVER and container.expected.members:
-                latest = self._stand(container, container.expected.members, view, surroundings)
-            if latest is not None:
-                judged = self._applied(container, container.expected.keys, view, latest=latest)
-            else:
-                judged = self._judge(container, view, standing=standing, now=now)
+            judged = self._judge.pairs(container, view, standing=standing, now=now)
         if since is not None and self._world.policies_changed >= since:
             judged = {k: v for k, v in judged.items() if self._came_before(k, since)}
         told = answers(judged)
@@ -119,7 +106,7 @@ class Bench:
         yield from self._announce(container, view, judged, told, standing=standing, now=now)
         self._plan(container, told, now=now)
         if container.pod.deleting:
-            container.frozen = self._stood(container, view, standing) | judged
+            container.frozen = self._judge.stood(container, view, standing) | judged
 
     def _came_before(self, key: PolicyKey, deletion: float) -> bool:
         """Whether a policy was there before its Pod's deletion froze what was."""
@@ -134,247 +121,13 @@ class Bench:
             and container.announced is container.expected
         )
 
-    def _stood(
-        self, container: ContainerRecord, view: NodeView, standing: frozenset[PolicyKey]
-    ) -> dict[PolicyKey, Judged]:
-        """The pairs that stand, as a report shows them."""
-        if not standing:
-            return {}
-        latest = self._stand(container, standing, view, self.surroundings(container))
-        return {} if latest is None else self._applied(container, standing, view, latest=latest)
-
-    def _applied(
-        self,
-        container: ContainerRecord,
-        keys: Collection[PolicyKey],
-        view: NodeView,
-        *,
-        latest: int,
-    ) -> dict[PolicyKey, Judged]:
-        return applied(container, keys, view, latest=latest, policies=self._world.policies)
-
-    def _plan(
-        self, container: ContainerRecord, told: tuple[Judged, ...], *, now: float
-    ) -> None:
+    def _plan(self, container: ContainerRecord, told: tuple[Judged, ...], *, now: float) -> None:
         recheck = min((j.recheck for j in told if j.recheck is not None), default=None)
         if recheck is None:
             self._deadlines.drop(container.id)
         else:
             later_on = recheck if recheck > now else now + self._limits.grace
             self._deadlines.put(container.id, later_on)
-
-    def _standing_pairs(
-        self, container: ContainerRecord, view: NodeView, surroundings: Surroundings
-    ) -> frozenset[PolicyKey]:
-        """The expected policies that are surely still in force, told without judging each pair."""
-        if not container.covered or view.incarnation is None:
-            return NEVER
-        if container.covered_by != view.incarnation.identity:
-            return NEVER
-        wanted = self._world.expectation.common(container.expected.members, container.covered)
-        stands = self._stand(container, wanted, view, surroundings) is not None
-        return wanted if stands else NEVER
-
-    def _stand(
-        self,
-        container: ContainerRecord,
-        wanted: frozenset[PolicyKey],
-        view: NodeView,
-        surroundings: Surroundings,
-    ) -> int | None:
-        if (
-            container.since_relabel
-            or view.blind
-            or (container.effects is not None and container.effects.refuting)
-        ):
-            return None
-        return stand(
-            container,
-            wanted,
-            view,
-            surroundings=surroundings,
-            expectation=self._world.expectation,
-        )
-
-    def surroundings(self, container: ContainerRecord) -> Surroundings:
-        """What holds for all pairs of a container at the instant that is being judged."""
-        namespace = container.pod.namespace
-        found = self._around.get(namespace)
-        if found is None:
-            found = self._around[namespace] = Surroundings(
-                namespace_created=self._world.namespaces.get(namespace),
-                ambiguous=self._world.ambiguous_names(),
-                deleted_names=self._world.deleted_names,
-                defaults=Defaults(
-                    annotations=self._world.settings.get(namespace, {}), config=self._world.config
-                ),
-            )
-        return found
-
-    def _judge(
-        self,
-        container: ContainerRecord,
-        view: NodeView,
-        *,
-        standing: frozenset[PolicyKey],
-        now: float,
-    ) -> dict[PolicyKey, Judged]:
-        """The verdicts of the pairs that do not simply stand."""
-        judged: dict[PolicyKey, Judged] = {}
-        alike = bool(standing) and not container.uncovered
-        silent = not standing and self._is_silent(container, view)
-        shared: Judged | None = None
-        for key in container.expected.keys:
-            if key in standing:
-                continue
-            if shared is not None and self._is_plain(container, view, key):
-                judged[key] = shared
-                continue
-            known = view.awaited.get(key) if alike else None
-            if known is not None and known.since and known.since[0] >= container.started[1]:
-                judged[key] = known
-                continue
-            policy = self._world.policies[key]
-            verdict = self._judge_pair(container, policy, view, now=now)
-            judged[key] = self._still_open(container, view, key, verdict)
-            if alike and self._is_awaited(container, view, key, verdict):
-                view.awaited[key] = verdict
-            if silent and self._is_plain(container, view, key):
-                shared = verdict
-        return judged
-
-    def _judge_pair(
-        self, container: ContainerRecord, policy: PolicyState, view: NodeView, *, now: float
-    ) -> Judged:
-        return judge(
-            container,
-            policy,
-            view,
-            surroundings=self.surroundings(container),
-            namesakes=self._namesakes(container, policy),
-            limits=self._limits,
-            now=now,
-        )
-
-    def _is_silent(self, container: ContainerRecord, view: NodeView) -> bool:
-        """Whether nothing was ever heard of a container, so that its policies can differ little.
-
-        Then one verdict serves for all policies that were there before it.
-        """
-        if container.effects is not None or container.since_relabel or view.blind:
-            return False
-        incarnation, known = view.incarnation, view.behaviour
-        if incarnation is None or incarnation.refusals or incarnation.list_failures:
-            return False
-        if known is None or not known.reaches_young_namespaces:
-            return False
-        if self._ledger.holds(container.id):
-            return False
-        if any(p.ended and p.ended[1] >= container.started[0] for p in view.node.past()):
-            return False
-        evidence = incarnation.container(container.id)
-        return evidence is None or not (evidence.latest_write or evidence.removed)
-
-    def _is_plain(self, container: ContainerRecord, view: NodeView, key: PolicyKey) -> bool:
-        """Whether a policy was there before the container and nothing is special about it."""
-        policy = self._world.policies[key]
-        assert view.incarnation is not None
-        return (
-            policy.changed[1] <= container.started[0]
-            and policy.rules.is_plain
-            and policy.name not in self._world.ambiguous_names()
-            and (key[0] != NAMESPACED or not depends_on_labels(policy, view.behaviour))
-            and (view.phase != "ready" or key in view.incarnation.policies)
-        )
-
-    def _namesakes(self, container: ContainerRecord, policy: PolicyState) -> Namesakes:
-        """Those that share its name: a daemon confuses them, an alert does not tell them apart."""
-        if policy.name not in self._world.ambiguous_names():
-            return ALONE
-        bearers = tuple(self._world.named(policy.name))
-        return Namesakes(
-            bearers=bearers,
-            others=tuple(
-                self._world.policies[key]
-                for key in container.expected.keys
-                if key[2] == policy.name and key != policy.key
-            ),
-            selects={one.key: self._world.selects(one, container) for one in bearers},
-        )
-
-    def judge_whole(
-        self, container: ContainerRecord, view: NodeView, *, now: float
-    ) -> dict[PolicyKey, Judged]:
-        """Every pair of a container, each for itself; frozen ones as they were when it was."""
-        spared = exemption(container, view)
-        if spared is not None:
-            return dict.fromkeys(container.expected.keys, spared)
-        if container.frozen is not None:
-            return {k: v for k, v in container.frozen.items() if k in self._world.policies}
-        self._around = {}
-        return self._judge(container, view, standing=NEVER, now=now)
-
-    def _is_awaited(
-        self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
-    ) -> bool:
-        """Whether all that stands on a node waits for this policy in the same way.
-
-        So it is while the node's daemon has not yet said that it knows the revision, if nothing
-        but the revision made the pair wait.
-        """
-        policy = self._world.policies[key]
-        incarnation = view.incarnation
-        return (
-            judged.verdict == "pending"
-            and judged.since == policy.changed
-            and container.effects is None
-            and incarnation is not None
-            and policy.learned(incarnation, view.node.clock) is None
-        )
-
-    def _still_open(
-        self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
-    ) -> Judged:
-        """An open gap stays open while nothing is known: waiting and blindness do not close it.
-
-        While one waits, the pair is still not covered; while one is blind, nobody knows.
-
-        But a daemon that started since and whose output is not read may have closed it.
-        """
-        if judged.verdict in {"gap", "lost"} and view.blind:
-            return self._unless_unseen(container, view, key, judged)
-        if judged.verdict not in {"pending", "unknown"} or not self._ledger.holds(container.id):
-            return judged
-        if not view.followed and _identity(view) != container.gap_under:
-            return judged
-        reference = self._world.policies[key].reference
-        found = self._ledger.open_with(container.id, reference, opening=judged.opening)
-        if found is None:
-            return judged
-        gap, opening = found.gap, found.opening
-        if judged.verdict == "unknown":
-            return replace(judged, held=True, opening=opening, reasons=gap.reasons)
-        if opening != judged.opening:
-            return judged
-        return replace(judged, verdict=gap.verdict, cause=gap.cause, held=True, reasons=gap.reasons)
-
-    def _unless_unseen(
-        self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
-    ) -> Judged:
-        """While its Pod or policy is out of sight, a pair that fails now may be of what is gone."""
-        resources = {"pods", POLICY_RESOURCES[key[0]]}
-        unseen = [since for resource, since in view.blind.items() if resource in resources]
-        reference = self._world.policies[key].reference
-        told = self._ledger.open_with(container.id, reference, opening=judged.opening)
-        if not unseen or told is not None:
-            return judged
-        return replace(
-            judged,
-            verdict="pending",
-            cause=None,
-            recheck=min(unseen) + self._limits.grace,
-            reasons=(),
-        )
 
     def _remember(
         self,
@@ -395,10 +148,10 @@ class Bench:
         if any(v.verdict == "lost" and v.opening.startswith("daemon:") for v in told):
             container.timed, container.recovering = False, True
         if container.covered and view.incarnation is not None:
-            container.covered_by = view.incarnation.identity
+            container.covered_by = view.identity
         sure = view.incarnation is None or (view.phase == "ready" and view.followed)
         if sure and any(verdict.verdict in {"gap", "lost"} for verdict in told):
-            container.gap_under = _identity(view)
+            container.gap_under = view.identity
         if container.since_relabel:
             waiting = {k: at for k, at in container.since_relabel.items() if k not in covered}
             container.since_relabel = waiting or None
@@ -453,7 +206,7 @@ class Bench:
             policy = self._world.policies[key]
             if container.effects is None or not container.effects.happened(policy.name):
                 continue
-            judged = self._judge_pair(container, policy, view, now=now)
+            judged = self._judge.pair(container, policy, view, now=now)
             if judged.grade == "proven" and judged.since is not None:
                 container.proven = True
                 yield proof_timing(container, view, policy.reference, judged.since)
@@ -592,10 +345,6 @@ class Bench:
         if evidence is None or not evidence.removed or not container.covered:
             return 0.0
         return sum(difference(instant, node.clock.instant(evidence.removed))) / 2
-
-
-def _identity(view: NodeView) -> tuple[str, int] | None:
-    return view.incarnation.identity if view.incarnation else None
 
 
 def _uncovered(judged: Mapping[PolicyKey, Judged]) -> tuple[Uncovered, ...]:

@@ -44,6 +44,11 @@ class NodeView(Struct, frozen=True):
     awaited: dict[PolicyKey, Judged]
     rollouts: dict[str, Rollout | None]
 
+    @property
+    def identity(self) -> tuple[str, int] | None:
+        """Which incarnation of the daemon runs there."""
+        return self.incarnation.identity if self.incarnation else None
+
 
 class Surroundings(Struct, frozen=True):
     """What holds for all pairs of a container.

@@ -23,6 +23,7 @@ from monitor.core.findings import Findings
 from monitor.core.gaps import Ledger
 from monitor.core.hosts import SUBJECT, Hosts
 from monitor.core.joining import LIMIT_OF, Joining
+from monitor.core.judge import Judge
 from monitor.core.model import (
     Alert,
     Announcement,
@@ -84,6 +85,7 @@ class Coverage:
             start_assumed=settings.start_assumed,
         )
         views = Views(world=self._world, deadlines=self._deadlines, limits=limits, began=started)
+        judge = Judge(world=self._world, ledger=self._ledger, limits=limits)
         self._bench = Bench(
             world=self._world,
             ledger=self._ledger,
@@ -93,6 +95,7 @@ class Coverage:
             joining=Joining(
                 world=self._world, deadlines=self._deadlines, limit=settings.rollout_limit
             ),
+            judge=judge,
             limits=limits,
         )
         self._hosts = Hosts(
@@ -103,6 +106,7 @@ class Coverage:
         self._reporter = Reporter(
             world=self._world,
             views=views,
+            judge=judge,
             bench=self._bench,
             ledger=self._ledger,
             hosts=self._hosts,
@@ -111,7 +115,7 @@ class Coverage:
         self._explainer = Explainer(
             world=self._world,
             views=views,
-            bench=self._bench,
+            judge=judge,
             ledger=self._ledger,
             reporter=self._reporter,
             limits=limits,

@@ -12,6 +12,7 @@ from monitor.core.exposure import exposure_of
 from monitor.core.findings import Findings, by_code
 from monitor.core.gaps import Ledger
 from monitor.core.hosts import Hosts, worst_of
+from monitor.core.judge import Judge
 from monitor.core.model import (
     ContainerCoverage,
     Interval,
@@ -36,13 +37,14 @@ class Counted(Struct, frozen=True):
 
 
 class Reporter:
-    """Reads what the bench judges; changes nothing."""
+    """Reads what is judged and what is kept of it; changes nothing."""
 
     def __init__(
         self,
         *,
         world: World,
         views: Views,
+        judge: Judge,
         bench: Bench,
         ledger: Ledger,
         hosts: Hosts,
@@ -50,6 +52,7 @@ class Reporter:
     ) -> None:
         self._world = world
         self._views = views
+        self._judge = judge
         self._bench = bench
         self._ledger = ledger
         self._hosts = hosts
@@ -60,7 +63,7 @@ class Reporter:
         nodes = self._views.at(at)
         containers = [
             self.coverage(
-                container, self._bench.judge_whole(container, nodes[container.node], now=at), at=at
+                container, self._judge.whole(container, nodes[container.node], now=at), at=at
             )
             for container in self._world.containers.values()
         ]

@@ -1,11 +1,10 @@
-"""Explains containers: reads what the bench judges and what the world knows; changes nothing."""
+"""Explains containers: reads how the judge decides and what the world knows; changes nothing."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
-from monitor.core.bench import Bench
 from monitor.core.causes import CAUSES
 from monitor.core.circumstances import Limits, NodeView
 from monitor.core.containers import ContainerRecord
@@ -22,6 +21,7 @@ from monitor.core.explanation.values import (
 )
 from monitor.core.gaps import Ledger
 from monitor.core.intent import meanings
+from monitor.core.judge import Judge
 from monitor.core.judgement import silent_until
 from monitor.core.model import PairState
 from monitor.core.policies import CONTAINER_KINDS, PolicyState
@@ -42,14 +42,14 @@ class Explainer:
         *,
         world: World,
         views: Views,
-        bench: Bench,
+        judge: Judge,
         ledger: Ledger,
         reporter: Reporter,
         limits: Limits,
     ) -> None:
         self._world = world
         self._views = views
-        self._bench = bench
+        self._judge = judge
         self._ledger = ledger
         self._reporter = reporter
         self._limits = limits
@@ -70,7 +70,7 @@ class Explainer:
 
     def _container(self, container: ContainerRecord, *, at: float) -> ContainerExplanation:
         view = self._views.look(container.node, now=at)
-        judged = self._bench.judge_whole(container, view, now=at)
+        judged = self._judge.whole(container, view, now=at)
         coverage = self._reporter.coverage(container, judged, at=at)
         gaps = self._ledger.gaps_of(container.id)
         owned = {gap.incident for gap in gaps}
@@ -141,7 +141,7 @@ class Explainer:
             container,
             policy,
             view,
-            surroundings=self._bench.surroundings(container),
+            surroundings=self._judge.surroundings(container),
             limits=self._limits,
             now=at,
         )

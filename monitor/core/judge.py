@@ -1,0 +1,281 @@
+"""The verdicts of a container's pairs, and what spares looking at each of them by itself.
+
+Most containers have everything that they should have, most pairs that wait do so for one reason:
+`standing` tells the first at once, and where nothing is special about a policy one verdict serves
+for all. Each short cut answers what `judge` would, pair by pair (`whole`, by which reports go).
+"""
+
+from collections.abc import Collection
+
+from msgspec.structs import replace
+
+from monitor.core.circumstances import Limits, NodeView, Surroundings
+from monitor.core.collision import ALONE, Namesakes
+from monitor.core.containers import NEVER, ContainerRecord
+from monitor.core.defaults import Defaults
+from monitor.core.evidence import PolicyKey
+from monitor.core.gaps import Ledger
+from monitor.core.judgement import exemption, judge
+from monitor.core.kubernetes import POLICY_RESOURCES
+from monitor.core.policies import PolicyState
+from monitor.core.prediction import NAMESPACED, depends_on_labels
+from monitor.core.standing import applied, stand
+from monitor.core.verdict import Judged
+from monitor.core.world import World
+
+
+class Judge:
+    """Judges the pairs of one container after the other."""
+
+    def __init__(self, *, world: World, ledger: Ledger, limits: Limits) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._limits = limits
+        self._around: dict[str, Surroundings] = {}
+
+    def convene(self) -> None:
+        """Begin anew: what surrounds containers may have changed."""
+        self._around = {}
+
+    def surroundings(self, container: ContainerRecord) -> Surroundings:
+        """What holds for all pairs of a container at the instant that is being judged."""
+        namespace = container.pod.namespace
+        found = self._around.get(namespace)
+        if found is None:
+            found = self._around[namespace] = Surroundings(
+                namespace_created=self._world.namespaces.get(namespace),
+                ambiguous=self._world.ambiguous_names(),
+                deleted_names=self._world.deleted_names,
+                defaults=Defaults(
+                    annotations=self._world.settings.get(namespace, {}), config=self._world.config
+                ),
+            )
+        return found
+
+    def standing(self, container: ContainerRecord, view: NodeView) -> frozenset[PolicyKey]:
+        """The expected policies that are surely still in force, told without judging each pair."""
+        if not container.covered or view.incarnation is None:
+            return NEVER
+        if container.covered_by != view.incarnation.identity:
+            return NEVER
+        wanted = self._world.expectation.common(container.expected.members, container.covered)
+        stands = self._stand(container, wanted, view) is not None
+        return wanted if stands else NEVER
+
+    def stood(
+        self, container: ContainerRecord, view: NodeView, standing: frozenset[PolicyKey]
+    ) -> dict[PolicyKey, Judged]:
+        """The pairs that stand, as a report shows them."""
+        if not standing:
+            return {}
+        latest = self._stand(container, standing, view)
+        return {} if latest is None else self._applied(container, standing, view, latest=latest)
+
+    def _applied(
+        self,
+        container: ContainerRecord,
+        keys: Collection[PolicyKey],
+        view: NodeView,
+        *,
+        latest: int,
+    ) -> dict[PolicyKey, Judged]:
+        return applied(container, keys, view, latest=latest, policies=self._world.policies)
+
+    def _stand(
+        self,
+        container: ContainerRecord,
+        wanted: frozenset[PolicyKey],
+        view: NodeView,
+    ) -> int | None:
+        if (
+            container.since_relabel
+            or view.blind
+            or (container.effects is not None and container.effects.refuting)
+        ):
+            return None
+        return stand(
+            container,
+            wanted,
+            view,
+            surroundings=self.surroundings(container),
+            expectation=self._world.expectation,
+        )
+
+    def pairs(
+        self,
+        container: ContainerRecord,
+        view: NodeView,
+        *,
+        standing: frozenset[PolicyKey],
+        now: float,
+    ) -> dict[PolicyKey, Judged]:
+        """The verdicts of the pairs that do not simply stand."""
+        if standing is NEVER and container.expected.members:
+            latest = self._stand(container, container.expected.members, view)
+            if latest is not None:
+                return self._applied(container, container.expected.keys, view, latest=latest)
+        return self._each(container, view, standing=standing, now=now)
+
+    def _each(
+        self,
+        container: ContainerRecord,
+        view: NodeView,
+        *,
+        standing: frozenset[PolicyKey],
+        now: float,
+    ) -> dict[PolicyKey, Judged]:
+        judged: dict[PolicyKey, Judged] = {}
+        alike = bool(standing) and not container.uncovered
+        silent = not standing and self._is_silent(container, view)
+        shared: Judged | None = None
+        for key in container.expected.keys:
+            if key in standing:
+                continue
+            if shared is not None and self._is_plain(container, view, key):
+                judged[key] = shared
+                continue
+            known = view.awaited.get(key) if alike else None
+            if known is not None and known.since and known.since[0] >= container.started[1]:
+                judged[key] = known
+                continue
+            policy = self._world.policies[key]
+            verdict = self.pair(container, policy, view, now=now)
+            judged[key] = self._still_open(container, view, key, verdict)
+            if alike and self._is_awaited(container, view, key, verdict):
+                view.awaited[key] = verdict
+            if silent and self._is_plain(container, view, key):
+                shared = verdict
+        return judged
+
+    def whole(
+        self, container: ContainerRecord, view: NodeView, *, now: float
+    ) -> dict[PolicyKey, Judged]:
+        """Every pair of a container, each for itself; frozen ones as they were when it was."""
+        spared = exemption(container, view)
+        if spared is not None:
+            return dict.fromkeys(container.expected.keys, spared)
+        if container.frozen is not None:
+            return {k: v for k, v in container.frozen.items() if k in self._world.policies}
+        self.convene()
+        return self._each(container, view, standing=NEVER, now=now)
+
+    def pair(
+        self, container: ContainerRecord, policy: PolicyState, view: NodeView, *, now: float
+    ) -> Judged:
+        return judge(
+            container,
+            policy,
+            view,
+            surroundings=self.surroundings(container),
+            namesakes=self._namesakes(container, policy),
+            limits=self._limits,
+            now=now,
+        )
+
+    def _still_open(
+        self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
+    ) -> Judged:
+        """An open gap stays open while nothing is known: waiting and blindness do not close it.
+
+        While one waits, the pair is still not covered; while one is blind, nobody knows.
+
+        But a daemon that started since and whose output is not read may have closed it.
+        """
+        if judged.verdict in {"gap", "lost"} and view.blind:
+            return self._unless_unseen(container, view, key, judged)
+        if judged.verdict not in {"pending", "unknown"} or not self._ledger.holds(container.id):
+            return judged
+        if not view.followed and view.identity != container.gap_under:
+            return judged
+        reference = self._world.policies[key].reference
+        found = self._ledger.open_with(container.id, reference, opening=judged.opening)
+        if found is None:
+            return judged
+        gap, opening = found.gap, found.opening
+        if judged.verdict == "unknown":
+            return replace(judged, held=True, opening=opening, reasons=gap.reasons)
+        if opening != judged.opening:
+            return judged
+        return replace(judged, verdict=gap.verdict, cause=gap.cause, held=True, reasons=gap.reasons)
+
+    def _unless_unseen(
+        self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
+    ) -> Judged:
+        """While its Pod or policy is out of sight, a pair that fails now may be of what is gone."""
+        resources = {"pods", POLICY_RESOURCES[key[0]]}
+        unseen = [since for resource, since in view.blind.items() if resource in resources]
+        reference = self._world.policies[key].reference
+        told = self._ledger.open_with(container.id, reference, opening=judged.opening)
+        if not unseen or told is not None:
+            return judged
+        return replace(
+            judged,
+            verdict="pending",
+            cause=None,
+            recheck=min(unseen) + self._limits.grace,
+            reasons=(),
+        )
+
+    def _is_silent(self, container: ContainerRecord, view: NodeView) -> bool:
+        """Whether nothing was ever heard of a container, so that its policies can differ little.
+
+        Then one verdict serves for all policies that were there before it.
+        """
+        if container.effects is not None or container.since_relabel or view.blind:
+            return False
+        incarnation, known = view.incarnation, view.behaviour
+        if incarnation is None or incarnation.refusals or incarnation.list_failures:
+            return False
+        if known is None or not known.reaches_young_namespaces:
+            return False
+        if self._ledger.holds(container.id):
+            return False
+        if any(p.ended and p.ended[1] >= container.started[0] for p in view.node.past()):
+            return False
+        evidence = incarnation.container(container.id)
+        return evidence is None or not (evidence.latest_write or evidence.removed)
+
+    def _is_plain(self, container: ContainerRecord, view: NodeView, key: PolicyKey) -> bool:
+        """Whether a policy was there before the container and nothing is special about it."""
+        policy = self._world.policies[key]
+        assert view.incarnation is not None
+        return (
+            policy.changed[1] <= container.started[0]
+            and policy.rules.is_plain
+            and policy.name not in self._world.ambiguous_names()
+            and (key[0] != NAMESPACED or not depends_on_labels(policy, view.behaviour))
+            and (view.phase != "ready" or key in view.incarnation.policies)
+        )
+
+    def _is_awaited(
+        self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
+    ) -> bool:
+        """Whether all that stands on a node waits for this policy in the same way.
+
+        So it is while the node's daemon has not yet said that it knows the revision, if nothing
+        but the revision made the pair wait.
+        """
+        policy = self._world.policies[key]
+        incarnation = view.incarnation
+        return (
+            judged.verdict == "pending"
+            and judged.since == policy.changed
+            and container.effects is None
+            and incarnation is not None
+            and policy.learned(incarnation, view.node.clock) is None
+        )
+
+    def _namesakes(self, container: ContainerRecord, policy: PolicyState) -> Namesakes:
+        """Those that share its name: a daemon confuses them, an alert does not tell them apart."""
+        if policy.name not in self._world.ambiguous_names():
+            return ALONE
+        bearers = tuple(self._world.named(policy.name))
+        return Namesakes(
+            bearers=bearers,
+            others=tuple(
+                self._world.policies[key]
+                for key in container.expected.keys
+                if key[2] == policy.name and key != policy.key
+            ),
+            selects={one.key: self._world.selects(one, container) for one in bearers},
+        )
