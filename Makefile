@@ -36,7 +36,7 @@ test: install
 	$(MAKE) --no-print-directory check servers
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -m "not servers" -n 2
-	$(BIN)/coverage run -m pytest -m servers
+	$(BIN)/coverage run -m pytest -m servers -n 2 --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 
