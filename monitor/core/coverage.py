@@ -278,13 +278,14 @@ class Coverage:
         """
         if incarnation.enforcer is None and isinstance(fact, facts.MapCreated):
             self._world.mark_host(node.name)
-        container = node.containers.get(identity[:SHORT_ID])
+        short = identity[:SHORT_ID]
+        container = node.containers.get(short)
         if container is None:
             return
         if not incarnation.initialized and not self._is_judged_by_lines(incarnation):
             return
         if isinstance(fact, UNDECIDED) and not self._is_intricate(container):
-            evidence = incarnation.container(container.id)
+            evidence = incarnation.containers.get(short)
             written = evidence is not None and evidence.map_is_live
             if container.verdict == "covered" if written else not incarnation.holes:
                 return
@@ -292,9 +293,7 @@ class Coverage:
 
     def _is_intricate(self, container: ContainerRecord) -> bool:
         """Whether a write can also take from it what it has."""
-        if container.pod.former_labels:
-            return True
-        return bool(self._world.ambiguous_names()) and self._world.shares_names(container)
+        return bool(container.pod.former_labels) or self._world.shares_names(container)
 
     def _mark_policy(self, node: NodeState, key: PolicyKey) -> None:
         shared = key[2] in self._world.ambiguous_names()

@@ -26,7 +26,7 @@ REVISION_LABEL: Final = "controller-revision-hash"
 TEMPLATE_LABEL: Final = "pod-template-generation"
 AWAITED: Final = 5.0
 ENDED_READ: Final = 2
-OF_ITS_LIFE: Final = (facts.LifecycleReported, facts.PodSeen)
+OF_ITS_LIFE: Final = frozenset({facts.LifecycleReported, facts.PodSeen})
 ENDED_KEPT: Final = 4
 ENDING: Final = frozenset({"terminating", "terminated"})
 ALWAYS: Final[Interval] = (0.0, 0.0)
@@ -340,7 +340,7 @@ class NodeState:
         if incarnation.terminated:
             incarnation.last_position = line.stamp
             return None
-        if isinstance(line.fact, OF_ITS_LIFE):
+        if type(line.fact) in OF_ITS_LIFE:
             self._note_life(incarnation, line, at=at)
         return incarnation, incarnation.fold(line, at)
 
