@@ -32,6 +32,7 @@ COMPARED = {
     "collisions-v1.7.4": {"sequences": 4, "endpoints": 30, "acts": 12},
     "config-v1.7.4": {"sequences": 4, "endpoints": 30, "acts": 6},
     "seed-v1.5.7-late": {"sequences": 10, "endpoints": 25, "acts": 8},
+    "seed-v1.7.4-skewed": {"sequences": 10, "endpoints": 25, "acts": 8},
 }
 
 WORD_FOR_WORD = (
