@@ -270,6 +270,9 @@ async def test_daemons_outlive_the_api_server(
         await protected(kubearmor, pods)
         await control_plane.start_apiserver()
         await protected(kubearmor, await deployed(control_plane, replicas=2))
+        for node in NODES:
+            again = "Detected a Cluster Security Policy (modified/base)"
+            await says(control_plane, again, node=node)
 
 
 async def test_a_deleted_pod_s_containers_are_no_longer_registered(
