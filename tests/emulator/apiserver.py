@@ -32,6 +32,7 @@ MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 
 Listed = Callable[[str, list[Object]], None]
 Changed = Callable[[str, str, Object], None]
+Lost = Callable[[str], None]
 
 
 class Expired(Exception):
@@ -68,8 +69,8 @@ class ApiServer:
     ) -> None:
         await self._open.aclose()
 
-    async def follow(self, resource: str, *, listed: Listed, changed: Changed) -> None:
-        """List and watch for ever; a kind that is not served counts as an empty list."""
+    async def follow(self, resource: str, *, listed: Listed, changed: Changed, lost: Lost) -> None:
+        """List and watch for ever; says when the server is `lost`, while it is."""
         version = ""
         while True:
             try:
@@ -88,6 +89,7 @@ class ApiServer:
                     UNSERVED_RETRY_SECONDS if error.status == 404 else RETRY_SECONDS
                 )
             except (OSError, aiohttp.ClientError):
+                lost(resource)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def patch_status(self, namespace: str, pod: str, status: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ daemon's Pod says when its container died or was started again.
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
@@ -18,6 +19,7 @@ from typing import Any, Self
 from tests.emulator.apiserver import PATHS, ApiServer
 from tests.emulator.daemon import Daemon
 from tests.emulator.events import Observed
+from tests.emulator.informers import Waits, lists_again
 from tests.emulator.kubelet import (
     DaemonPod,
     Namespaces,
@@ -42,8 +44,9 @@ class KubeArmor:
     """Use it as a context manager, in the event loop of the test.
 
     Daemons listen on their node's address at `daemon_port`, the relay on 127.0.0.1 at
-    `relay_port`. `release_of` reads a daemon's release from its Pod's image, `zone` is the offset
-    of the local time in which the daemons stamp their lines.
+    `relay_port`. After an absence of the API server every informer of every daemon lists anew on
+    its own, as late as `informer_waits` lead to. `release_of` reads a daemon's release from its
+    Pod's image, `zone` is the offset of the local time in which the daemons stamp their lines.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class KubeArmor:
         relay_port: int,
         debug: bool = False,
         relay_retry_seconds: float = 5.0,
+        informer_waits: Waits | None = None,
         zone: timedelta = timedelta(),
         release_of: Callable[[str], Release] = release_of_image,
     ) -> None:
@@ -70,6 +74,9 @@ class KubeArmor:
         self._debug = debug
         self._zone = zone
         self._release_of = release_of
+        self._informer_waits = informer_waits
+        self._generator = random.Random(0)
+        self._away: dict[str, float] = {}
         self._runs: dict[str, Run] = {}
         self._failures: dict[str, Failures] = {}
         self._announcements: dict[str, float] = {}
@@ -84,7 +91,9 @@ class KubeArmor:
         await self._open.enter_async_context(self._api)
         await self.relay.start()
         for resource in PATHS:
-            following = self._api.follow(resource, listed=self._listed, changed=self._changed)
+            following = self._api.follow(
+                resource, listed=self._listed, changed=self._changed, lost=self._lost
+            )
             self._tasks.append(asyncio.create_task(following))
         self._tasks.append(asyncio.create_task(self._work()))
         return self
@@ -170,15 +179,28 @@ class KubeArmor:
 
     def _listed(self, resource: str, items: list[Object]) -> None:
         changes = self.world.replace(resource, items)
+        now = time.time()
+        since = self._away.pop(resource, now)
         for run in self._runs.values():
-            run.daemon.relist(resource, time.time())
+            at = lists_again(
+                since=since,
+                back=now,
+                generator=self._generator,
+                waits=self._informer_waits,
+            )
+            run.daemon.relist(resource, now, at=at)
         for event, item in changes:
             if resource == "pods":
                 self._pod(event, item)
         self._wake.set()
 
+    def _lost(self, resource: str) -> None:
+        """The API server does not answer: the daemons' informers cannot reach it either."""
+        self._away.setdefault(resource, time.time())
+
     def _changed(self, resource: str, event: str, item: Object) -> None:
         now = time.time()
+        self._away.pop(resource, None)
         for run in self._runs.values():
             run.daemon.advance(now)
         self.world.apply(resource, event, item)

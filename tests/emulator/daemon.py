@@ -75,13 +75,14 @@ class Daemon:
         self._last_line = 0.0
         self._runtime_up = self._terminating = False
         self._delivered: dict[str, dict[Key, str]] = {}
+        self._lists_again: dict[str, float] = {}
         self._schedule = Schedule(
             release=release, timing=timing or Timing(), failures=lambda: self.failures
         )
         self.settings = Settings(
             release=release, world=world, say=self._say, failures=lambda: self.failures
         )
-        generator = random.Random(seed)
+        self._generator = generator = random.Random(seed)
         self.beliefs = Beliefs(
             release=release,
             world=world,
@@ -126,24 +127,34 @@ class Daemon:
         A TOMBSTONE stands for a deletion that the watch missed: every handler ignores it.
         """
         self.advance(now)
-        if resource in self._delivered:
+        if resource in self._delivered and resource not in self._lists_again:
             arrival = now + self._schedule.timing.watch
             self._schedule.at(arrival, lambda: self._deliver(resource, event, item))
 
-    def relist(self, resource: str, now: float) -> None:
-        """Its watch was broken: what changed is delivered, in newer releases all the rest too."""
+    def relist(self, resource: str, now: float, *, at: float) -> None:
+        """Its watch breaks now: what happens until it lists, `at`, it learns by that list alone."""
         self.advance(now)
-        delivered = self._delivered.get(resource)
-        if delivered is None:
+        if resource in self._delivered:
+            self._lists_again[resource] = at
+            self._schedule.at(at, lambda: self._list(resource, at))
+
+    def _list(self, resource: str, at: float) -> None:
+        """Deliver what changed, in newer releases all the rest too, in no order.
+
+        What is missing was deleted unseen: no handler takes that.
+        """
+        if self._lists_again.get(resource) != at:
             return
+        del self._lists_again[resource]
+        delivered = self._delivered[resource]
         items = {key_of(item): item for item in self._world.listed(resource)}
         for key in delivered.keys() - items.keys():
             del delivered[key]
         again = self.release.redelivers_on_relist or resource == "pods"
-        for key, item in items.items():
-            if again or delivered.get(key) != _revision(item):
+        for key in self._generator.sample(list(items), k=len(items)):
+            if again or delivered.get(key) != _revision(items[key]):
                 event = "MODIFIED" if key in delivered else "ADDED"
-                self._deliver(resource, event, item)
+                self._deliver(resource, event, items[key])
 
     def container_started(self, container: RuntimeContainer, now: float) -> None:
         self.advance(now)

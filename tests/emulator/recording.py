@@ -30,6 +30,9 @@ _ACT = re.compile(r"act ([^/]+)/([^/]+)/(\S+) (\S+): denied=(True|False)")
 _POD = re.compile(r"Detected a Pod \((\w+)/([^/]+)/([^)]+)\)")
 
 
+WAY_SECONDS = 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class RuntimeEvent:
     """A start or a stop, at the instant at which the daemon was told."""
@@ -190,9 +193,27 @@ def _acts(records: list[Record]) -> Iterator[Act]:
             alerts, logs = [], []
 
 
+def _offsets(records: list[Record]) -> dict[str, float]:
+    """Return by how much the clock of each node is behind that of whoever recorded.
+
+    No line is read before it is printed; a difference that a line's way may take is none.
+    """
+    shortest: dict[str, float] = {}
+    for record in records:
+        if record["kind"] == "text" and (stamped := _STAMPED.search(record["line"])):
+            behind = record["at"] - _moment(stamped[1])
+            shortest[record["node"]] = min(behind, shortest.get(record["node"], behind))
+    return {node: behind if abs(behind) > WAY_SECONDS else 0.0 for node, behind in shortest.items()}
+
+
+def _moment(stamp: str) -> float:
+    return datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC).timestamp()
+
+
 def _incarnations(records: list[Record]) -> list[Incarnation]:
     found: dict[tuple[str, int], Incarnation] = {}
     last: dict[tuple[str, int], str] = {}
+    offsets = _offsets(records)
     for record in records:
         if record["kind"] != "text":
             continue
@@ -200,17 +221,16 @@ def _incarnations(records: list[Record]) -> list[Incarnation]:
         stamp, _, line = record["line"].partition(" ")
         if stamp > last.get(key, ""):
             last[key] = stamp
-            _note(found.setdefault(key, Incarnation(record["node"], record["pod"])), line)
+            held = found.setdefault(key, Incarnation(record["node"], record["pod"]))
+            _note(held, line, offset=offsets.get(record["node"], 0.0))
     _note_ends(records, found)
     return list(found.values())
 
 
-def _note(incarnation: Incarnation, line: str) -> None:
-    stamped = _STAMPED.match(line)
+def _note(incarnation: Incarnation, line: str, *, offset: float) -> None:
     at, text = incarnation.lines[-1][0] if incarnation.lines else 0.0, line
-    if stamped:
-        moment = datetime.strptime(stamped[1], "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
-        at, text = moment.timestamp(), stamped[3]
+    if stamped := _STAMPED.match(line):
+        at, text = _moment(stamped[1]) + offset, stamped[3]
     incarnation.lines.append((at, text))
     if version := _VERSION.search(text):
         incarnation.version = version[1] or version[2]

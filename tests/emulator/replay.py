@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.emulator.daemon import Daemon
+from tests.emulator.informers import Relist, relists
 from tests.emulator.recording import (
     Act,
     Incarnation,
@@ -94,6 +95,8 @@ class Replay:
         yield start, lambda: self._start(run)
         for event in runtime_events(incarnation):
             yield event.at, lambda event=event: self._runtime(daemon, event)  # type: ignore[misc]
+        for each in relists(self.recording.records, incarnation):
+            yield each.since, lambda each=each: _relist(daemon, each)  # type: ignore[misc]
         if incarnation.terminated is not None:
             at = incarnation.terminated
             yield at, lambda: daemon.terminate(at)
@@ -163,6 +166,10 @@ class Replay:
     def _expect(self, what: str, recorded: object, emulated: object) -> None:
         if recorded != emulated:
             self.differences.append(Difference(what, recorded, emulated))
+
+
+def _relist(daemon: Daemon, relist: Relist) -> None:
+    daemon.relist(relist.resource, relist.since, at=relist.at)
 
 
 def endpoints(

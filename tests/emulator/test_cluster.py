@@ -14,6 +14,7 @@ import pytest_asyncio
 from monitor.wire.pb import feeder_pb2, feeder_pb2_grpc
 from tests.emulator.cluster import KubeArmor, manifests
 from tests.emulator.events import Observed
+from tests.emulator.informers import Waits
 from tests.emulator.scene import APT, cluster_policy
 from tests.rig.api import DAEMON_SETS, NAMESPACES, PODS, ApiError, Manifest, Resource
 from tests.rig.kubernetes import ControlPlane
@@ -57,6 +58,7 @@ def install(control_plane: ControlPlane, tmp_path: Path) -> Install:
             daemon_port=daemon_port,
             relay_port=relay_port,
             relay_retry_seconds=0.2,
+            informer_waits=Waits(first=0.1, longest=0.3),
         )
         async with emulator as kubearmor:
             for manifest in manifests(image=f"kubearmor/kubearmor:{version}"):
@@ -268,6 +270,9 @@ async def test_daemons_outlive_the_api_server(
         await protected(kubearmor, pods)
         await control_plane.start_apiserver()
         await protected(kubearmor, await deployed(control_plane, replicas=2))
+        for node in NODES:
+            again = "Detected a Cluster Security Policy (modified/base)"
+            await says(control_plane, again, node=node)
 
 
 async def test_a_deleted_pod_s_containers_are_no_longer_registered(

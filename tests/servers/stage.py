@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.deploy.manifests import BASE, built
 from tests.emulator.cluster import KubeArmor, manifests
+from tests.emulator.informers import Waits
 from tests.emulator.scene import APT, cluster_policy
 from tests.rig.api import DAEMON_SETS, DEPLOYMENTS, NAMESPACES, SERVICE_ACCOUNTS, Manifest
 from tests.rig.crds import CSP, GROUP, VERSION
@@ -415,6 +416,7 @@ async def staged(
         daemon_port=daemon_port,
         relay_port=relay_port,
         relay_retry_seconds=0.2,
+        informer_waits=Waits(first=0.1, longest=0.3),
     )
     prefix = f"stage-{next(NUMBERS)}."
     async with kubearmor, Topics(broker, prefix) as topics:

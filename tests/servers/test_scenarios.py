@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.emulator.cluster import KubeArmor, manifests
+from tests.emulator.informers import Waits
 from tests.emulator.objects import SYSTEM
 from tests.emulator.scenarios import SCENARIOS
 from tests.emulator.scenarios.scenario import BASE, NEWEST, Picture, Scenario, bystanders
@@ -159,6 +160,7 @@ async def test_each_trouble_is_named_where_it_is_and_closes_when_its_remedy_is_a
                 daemon_port=daemons,
                 relay_port=relay,
                 relay_retry_seconds=0.2,
+                informer_waits=Waits(first=0.1, longest=0.3),
             )
         )
         for manifest in manifests(image=f"kubearmor/kubearmor:{NEWEST}"):

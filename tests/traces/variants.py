@@ -68,7 +68,7 @@ def text_lost(
     """The daemons' output (of a node) of an interval is lost, for good or until it comes again."""
     begin = recording.instant(share)
     return recording.header, list(
-        _losing(
+        losing(
             recording.lines,
             begin=begin,
             end=begin + seconds,
@@ -78,7 +78,7 @@ def text_lost(
     )
 
 
-def _losing(
+def losing(
     lines: Iterable[Line], *, begin: float, end: float, prefix: str, resent: bool
 ) -> Iterator[Line]:
     """Leave text out; after it, if `resent`, each node has its incarnation sent as a whole."""
@@ -90,7 +90,7 @@ def _losing(
             at, state, reason = edges.pop(0)
             yield from (source(at, name, state, reason) for name in sorted(up))
             if state == "up" and resent:
-                yield from ({**one, "at": at} for one in _latest_incarnations(sent))
+                yield from ({**one, "at": at} for one in latest_incarnations(sent))
         concerned = is_source(line, prefix)
         if line["kind"] == "text" and f"text/{line['node']}".startswith(prefix):
             concerned = True
@@ -101,9 +101,9 @@ def _losing(
             yield line
 
 
-def _latest_incarnations(text: Sequence[Line]) -> Iterator[Line]:
-    latest = {line["node"]: _incarnation(line) for line in text}
-    return (line for line in text if _incarnation(line) == latest[line["node"]])
+def latest_incarnations(text: Sequence[Line]) -> Iterator[Line]:
+    latest = {line["node"]: incarnation_of(line) for line in text}
+    return (line for line in text if incarnation_of(line) == latest[line["node"]])
 
 
 def delayed(recording: Recording, *, kind: str, seconds: float) -> Variant:
@@ -126,7 +126,7 @@ def started_late(recording: Recording, *, share: float) -> Variant:
     states = {line["name"]: line for line in so_far if line["kind"] == "source"}
     up = {name for name, line in states.items() if line["state"] == "up"}
     opening: list[Line] = []
-    for resource, objects in _objects(so_far).items():
+    for resource, objects in objects_after(so_far).items():
         if f"kubernetes/{resource}" in up:
             opening.append(source(begin, f"kubernetes/{resource}", "up", "listed"))
             opening.append(
@@ -138,15 +138,15 @@ def started_late(recording: Recording, *, share: float) -> Variant:
         if not name.startswith("kubernetes/")
     )
     text = [line for line in so_far if line["kind"] == "text" and f"text/{line['node']}" in up]
-    opening.extend({**line, "at": begin} for line in _latest_incarnations(text))
+    opening.extend({**line, "at": begin} for line in latest_incarnations(text))
     return {**recording.header, "started": begin}, [*opening, *live]
 
 
-def _incarnation(line: Line) -> tuple[str, int]:
+def incarnation_of(line: Line) -> tuple[str, int]:
     return (line["podUid"], line["restart"])
 
 
-def _objects(lines: Iterable[Line]) -> dict[str, dict[str, Line]]:
+def objects_after(lines: Iterable[Line]) -> dict[str, dict[str, Line]]:
     """The objects of each resource as they are after those lines."""
     known: dict[str, dict[str, Line]] = {}
     for line in lines:
