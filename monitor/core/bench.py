@@ -84,6 +84,7 @@ class Bench:
     ) -> Iterator[Announcement]:
         since = container.pod.deleting_since
         if container.frozen is not None and since is not None and self._world.marked_at >= since:
+            yield from self._drop_deleted(container, container.frozen, view, now=now)
             return
         container.frozen = None
         spared = exemption(container, view)
@@ -94,23 +95,32 @@ class Bench:
                 yield from self._first_proof(container, view, now=now)
             standing = self._judge.standing(container, view)
             if self._is_settled(container, standing):
-                if container.pod.deleting:
+                if container.pod.deleting and not view.blind:
                     container.frozen = self._judge.stood(container, view, standing)
                 return
             judged = self._judge.pairs(container, view, standing=standing, now=now)
-        if since is not None and self._world.policies_changed >= since:
-            judged = {k: v for k, v in judged.items() if self._came_before(k, since)}
+        judged = self._judge.of_before_its_end(container, judged)
         told = answers(judged)
         self._expose(container, view, judged, now=now)
         self._remember(container, view, judged, told, standing=standing)
         yield from self._announce(container, view, judged, told, standing=standing, now=now)
         self._plan(container, told, now=now)
-        if container.pod.deleting:
+        if container.pod.deleting and not view.blind:
             container.frozen = self._judge.stood(container, view, standing) | judged
 
-    def _came_before(self, key: PolicyKey, deletion: float) -> bool:
-        """Whether a policy was there before its Pod's deletion froze what was."""
-        return self._world.policies[key].changed[0] <= deletion
+    def _drop_deleted(
+        self,
+        container: ContainerRecord,
+        frozen: Mapping[PolicyKey, Judged],
+        view: NodeView,
+        *,
+        now: float,
+    ) -> Iterator[Announcement]:
+        """Of what was when its Pod's deletion began, let go of policies that are no more."""
+        left = {key: judged for key, judged in frozen.items() if key in self._world.policies}
+        if len(left) < len(frozen):
+            container.frozen = left
+            yield from self._announce(container, view, left, answers(left), standing=NEVER, now=now)
 
     @staticmethod
     def _is_settled(container: ContainerRecord, standing: frozenset[PolicyKey]) -> bool:

@@ -243,7 +243,7 @@ class Coverage:
             self._mark_pod(fact, incarnation)
         elif isinstance(fact, DECISIVE):
             self._world.mark_node(node)
-        elif not self._is_judged_by_lines(incarnation):
+        elif not self._is_judged_by_lines(node, incarnation):
             return
         elif isinstance(fact, facts.PolicyLearned):
             self._mark_policy(node, (fact.kind, fact.namespace, fact.name))
@@ -253,7 +253,7 @@ class Coverage:
     def _mark_host_by(self, fact: facts.Fact, node: NodeState, incarnation: Incarnation) -> None:
         if isinstance(fact, facts.NodeNamed):
             self._world.host_names[fact.name] = node.name
-        if not self._is_judged_by_lines(incarnation):
+        if not self._is_judged_by_lines(node, incarnation):
             return
         if isinstance(fact, facts.PodSeen):
             self._world.mark_network(node.name)
@@ -265,9 +265,9 @@ class Coverage:
         self._unrecognised[release] = self._unrecognised.get(release, 0) + 1
 
     @staticmethod
-    def _is_judged_by_lines(incarnation: Incarnation) -> bool:
+    def _is_judged_by_lines(node: NodeState, incarnation: Incarnation) -> bool:
         """Before it has initialised, what a daemon prints changes no verdict yet."""
-        return incarnation.initialized > 0 or not incarnation.read_whole
+        return incarnation.initialized > 0 or not node.could_have_read(incarnation)
 
     def _mark_container(
         self, identity: str, node: NodeState, incarnation: Incarnation, fact: facts.Fact
@@ -282,7 +282,7 @@ class Coverage:
         container = node.containers.get(short)
         if container is None:
             return
-        if not incarnation.initialized and not self._is_judged_by_lines(incarnation):
+        if not incarnation.initialized and not self._is_judged_by_lines(node, incarnation):
             return
         if isinstance(fact, UNDECIDED) and not self._is_intricate(container):
             evidence = incarnation.containers.get(short)
@@ -344,7 +344,10 @@ class Coverage:
         node = self._world.host(message.host_name, address=message.host_ip, via=message.via)
         if node is None:
             return
+        was_overheard = bool(node.overheard)
         heard = node.overhear(message.fact, stamp=int(message.updated * 1e9), at=at)
+        if node.overheard and not was_overheard:
+            self._world.mark_node(node)
         if heard is None:
             return
         _, subject = heard

@@ -27,6 +27,8 @@ LIST_FAILURES_KEPT: Final = 64
 REFUSALS_KEPT: Final = 64
 SHORT_ID: Final = 12
 AT_ONCE: Final = 1_000_000_000
+QUEUE_IS_MOVING: Final = 10.0
+"""Seconds between two lines about Pods within which a daemon is at work through its queue."""
 
 
 class LearnedLine:
@@ -143,6 +145,7 @@ class Incarnation:
         self.namespaces: dict[str, int] = {}
         self.pods: dict[tuple[str, str], array[int]] = {}
         self.last_pod_at = 0.0
+        self.pods_since = 0.0
         self.last_pod_position = 0
         self.last_of_kind: dict[str, LearnedLine] = {}
         self.containers: dict[str, ContainerEvidence] = {}
@@ -327,6 +330,8 @@ class Incarnation:
 
     def _pod(self, fact: facts.PodSeen, position: int, at: float) -> None:
         key = (intern(fact.namespace), intern(fact.name))
+        if at - self.last_pod_at >= QUEUE_IS_MOVING:
+            self.pods_since = at
         self.last_pod_at, self.last_pod_position = at, position
         if fact.action == "deleted":
             self.pods.pop(key, None)

@@ -151,13 +151,25 @@ class Judge:
         self, container: ContainerRecord, view: NodeView, *, now: float
     ) -> dict[PolicyKey, Judged]:
         """Every pair of a container, each for itself; frozen ones as they were when it was."""
+        if container.frozen is not None:
+            return dict(container.frozen)
+        self.convene()
         spared = exemption(container, view)
         if spared is not None:
-            return dict.fromkeys(container.expected.keys, spared)
-        if container.frozen is not None:
-            return {k: v for k, v in container.frozen.items() if k in self._world.policies}
-        self.convene()
-        return self._each(container, view, standing=NEVER, now=now)
+            judged = dict.fromkeys(container.expected.keys, spared)
+        else:
+            judged = self._each(container, view, standing=NEVER, now=now)
+        return self.of_before_its_end(container, judged)
+
+    def of_before_its_end(
+        self, container: ContainerRecord, judged: dict[PolicyKey, Judged]
+    ) -> dict[PolicyKey, Judged]:
+        """Without the policies that came after the deletion of its Pod, which froze what was."""
+        since = container.pod.deleting_since
+        if since is None or self._world.policies_changed < since:
+            return judged
+        policies = self._world.policies
+        return {key: one for key, one in judged.items() if policies[key].changed[0] <= since}
 
     def pair(
         self, container: ContainerRecord, policy: PolicyState, view: NodeView, *, now: float

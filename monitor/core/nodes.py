@@ -279,7 +279,11 @@ class NodeState:
         return began[1] + AWAITED
 
     def follows(self, incarnation: Incarnation, *, now: float) -> bool:
-        """Whether its output is read whole, or is awaited since the one before ended."""
+        """Whether its output is read whole, or is awaited since the one before ended.
+
+        What messages tell of it meanwhile does not make it one that is not read.
+        """
+        incarnation = self.incarnations[incarnation.identity]
         if self.could_have_read(incarnation):
             return True
         if incarnation.lines or incarnation.holes or not self.text.outages:

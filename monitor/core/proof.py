@@ -134,6 +134,15 @@ class Proof(Attachment):
             "lost", cause=cause, since=since, predicted=predicted, recheck=recheck, opening=opening
         )
 
-    def _unknown(self, cause: str, *, predicted: bool | None) -> Judged:
+    def _unknown(
+        self, cause: str, *, predicted: bool | None, recheck: float | None = None
+    ) -> Judged:
         since, opening = (self.needed, self.opening) if self.lost is None else self.lost[1:]
-        return Judged("unknown", cause=cause, since=since, predicted=predicted, opening=opening)
+        return Judged(
+            "unknown",
+            cause=cause,
+            since=since,
+            predicted=predicted,
+            recheck=recheck,
+            opening=opening,
+        )

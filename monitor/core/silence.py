@@ -3,13 +3,12 @@
 from typing import Final
 
 from monitor.core.apparmor import APPARMOR
-from monitor.core.evidence import ContainerEvidence, Incarnation
+from monitor.core.evidence import QUEUE_IS_MOVING, ContainerEvidence, Incarnation
 from monitor.core.proof import Proof
 from monitor.core.reasons import Case
 from monitor.core.sight import is_unread, why_unseen
 from monitor.core.verdict import Judged
 
-QUEUE_IS_MOVING: Final = 10.0
 PROMPT: Final = 0.25
 """How much sooner than we a daemon may hear of a change of a Pod, in seconds."""
 
@@ -54,7 +53,8 @@ class Silence(Proof):
         handled = incarnation.pod_line_since(
             self.container.pod.key, self.container.published - PROMPT
         )
-        if handled is None and incarnation.last_pod_at > self.now - QUEUE_IS_MOVING:
+        is_busy = incarnation.pods_since <= deadline
+        if handled is None and is_busy and incarnation.last_pod_at > self.now - QUEUE_IS_MOVING:
             moving_until = incarnation.last_pod_at + QUEUE_IS_MOVING
             return min(max(deadline, moving_until), start + self.limits.grace_limit), True
         return deadline, False
@@ -79,7 +79,8 @@ class Silence(Proof):
         if self.lost is None:
             return self._pending(recheck, predicted=predicted)
         if self._unread(incarnation, self.container.started[0]):
-            return self._unknown(self._blindness(incarnation), predicted=predicted)
+            cause = self._blindness(incarnation)
+            return self._unknown(cause, predicted=predicted, recheck=recheck)
         return self._still_lost(predicted=predicted, recheck=recheck)
 
     def _silence(self, case: Case, *, predicted: bool | None) -> Judged:

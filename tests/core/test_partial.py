@@ -24,6 +24,7 @@ from tests.core.histories import (
     Heard,
     Life,
     Step,
+    begun,
     ending,
 )
 from tests.core.losses import Loss
@@ -176,3 +177,33 @@ def test_a_policy_more_without_evidence_covers_nothing(
             assert key[1:] != added
             assert (before[key].verdict, key) == ("covered", key)
             assert key[0] in dying or is_weaker(pair, before[key])
+
+
+WORST_FIRST: Final = ("gap", "lost", "unknown", "pending", "covered", "exempt", "unsupported")
+
+
+def announced_otherwise(report: Report) -> list[tuple[str, str, str]]:
+    """The containers of which something else was announced than their pairs show now."""
+    found: list[tuple[str, str, str]] = []
+    for coverage in report.containers:
+        verdicts = {pair.verdict for pair in coverage.policies}
+        worst = next((one for one in WORST_FIRST if one in verdicts), "unpoliced")
+        if coverage.verdict != worst:
+            found.append((coverage.pod, coverage.verdict, worst))
+    return found
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(release=RELEASES, steps=HISTORIES, loss=LOSSES)
+def test_at_every_moment_a_container_was_announced_as_its_worst_pair(
+    release: str, steps: list[Step], loss: Loss
+) -> None:
+    life = lived(release, steps)
+    heard = life.story.history
+    play = begun(heard[0][0])
+    for at, observation in loss.taken_from(heard, head=life.head):
+        play.hear([(at, observation)])
+        assert announced_otherwise(play.core.report(at)) == []
+    for seconds in range(0, 90, 3):
+        play.advance(heard[-1][0] + seconds)
+        assert announced_otherwise(play.core.report(play.now)) == []
