@@ -66,6 +66,19 @@ def test_a_loss_keeps_its_cause_until_the_first_new_evidence() -> None:
     assert story.gaps() == ["closed lost daemon-down shop/cart/app"]
 
 
+def test_a_daemon_that_was_created_anew_and_is_not_started_yet_has_not_ended() -> None:
+    story, pod = protected()
+    story.kill()
+    story.wait(3)
+    story.recreate()
+    story.wait(1)
+    story.revive()
+    story.boot()
+    story.see(pod)
+    story.push(pod)
+    assert story.verdict(pod) == "covered applied"
+
+
 def test_a_daemon_that_does_not_come_back_stays_down() -> None:
     story, pod = protected()
     story.kill()
