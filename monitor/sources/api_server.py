@@ -1,5 +1,6 @@
 """One HTTP session with the Kubernetes API, shared by everything that reads from it."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,11 +11,12 @@ import aiohttp
 
 from monitor.clock import Clock
 from monitor.errors import SourceError
-from monitor.retry import within
+from monitor.retry import cancelled, within
 from monitor.sources.cluster_access import Credentials
 from monitor.sources.failures import Failure, refusal
 
 CONNECT_SECONDS = 10.0
+RENEWAL_SECONDS = 60.0
 READ_BUFFER_BYTES = 256 * 1024
 REFUSAL_BYTES = 64 * 1024
 JSON = "application/json"
@@ -56,8 +58,11 @@ class ApiServer:
             await self._session.close()
 
     async def renew_credentials(self) -> None:
-        """Read the credentials again; raise `SourceError` or OSError where that fails."""
-        await self._credentials.renew()
+        """Read the credentials again; raise `SourceError` or OSError where that fails.
+
+        A plugin that gives them may ask someone who does not answer: then it raises `Late`.
+        """
+        await within(self._clock, RENEWAL_SECONDS, self._credentials.renew())
 
     @asynccontextmanager
     async def get(
@@ -105,7 +110,7 @@ class ApiServer:
     async def chunk(self, response: aiohttp.ClientResponse, *, silence: float) -> bytes:
         """Return what can be read at once, empty at the end; raise `Late` after silence."""
         return response.content.read_nowait() or await within(
-            self._clock, silence, response.content.readany()
+            self._clock, silence, _next_chunk(response)
         )
 
     async def body(self, response: aiohttp.ClientResponse, *, silence: float, limit: int) -> bytes:
@@ -143,6 +148,32 @@ class ApiServer:
             # A redirect would take the credentials elsewhere.
             allow_redirects=False,
         )
+
+
+async def _next_chunk(response: aiohttp.ClientResponse) -> bytes:
+    """Wait for what can be read next.
+
+    A body that ceases to be HTTP makes the client drop the connection and tell no reader of it:
+    whoever reads has to look at the connection too, or would wait until the silence is too long.
+    """
+    connection = response.connection
+    if connection is None or connection.protocol is None:
+        return await response.content.readany()
+    lost = connection.protocol.closed
+    if lost is not None:
+        reading = asyncio.ensure_future(response.content.readany())
+        try:
+            either: set[asyncio.Future[Any]] = {reading, lost}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                return reading.result()
+        finally:
+            await cancelled(reading)
+    if chunk := response.content.read_nowait():
+        return chunk
+    if response.content.is_eof():
+        return b""
+    raise aiohttp.ClientPayloadError("the connection was dropped")
 
 
 def failure_of(error: Exception) -> Failure:
