@@ -11,7 +11,7 @@ import aiohttp
 
 from monitor.clock import Clock
 from monitor.errors import SourceError
-from monitor.retry import cancelled, within
+from monitor.retry import Late, cancelled, within
 from monitor.sources.cluster_access import Credentials
 from monitor.sources.failures import Failure, refusal
 
@@ -108,10 +108,27 @@ class ApiServer:
                 response.close()
 
     async def chunk(self, response: aiohttp.ClientResponse, *, silence: float) -> bytes:
-        """Return what can be read at once, empty at the end; raise `Late` after silence."""
-        return response.content.read_nowait() or await within(
-            self._clock, silence, _next_chunk(response)
-        )
+        """Return what can be read at once, empty at the end; raise `Late` after silence.
+
+        A body that ceases to be HTTP makes the client drop the connection and tell no reader of it:
+        whoever reads has to look at the connection too, or would wait until the silence is too
+        long. What `Late` interrupts loses nothing: the next call goes on.
+        """
+        content = response.content
+        if (chunk := content.read_nowait()) or _is_dropped(response):
+            return chunk or _end_of(response)
+        reading = asyncio.ensure_future(content.readany())
+        timer = asyncio.ensure_future(self._clock.sleep(silence))
+        waits: set[asyncio.Future[Any]] = {reading, timer, *_loss_of(response)}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                return reading.result()
+            if timer.done():
+                raise Late(f"silent for {silence:g} s")
+        finally:
+            await cancelled(reading, timer)
+        return content.read_nowait() or _end_of(response)
 
     async def body(self, response: aiohttp.ClientResponse, *, silence: float, limit: int) -> bytes:
         """Return the whole body; raise `TooLarge` beyond `limit` bytes."""
@@ -150,27 +167,21 @@ class ApiServer:
         )
 
 
-async def _next_chunk(response: aiohttp.ClientResponse) -> bytes:
-    """Wait for what can be read next.
-
-    A body that ceases to be HTTP makes the client drop the connection and tell no reader of it:
-    whoever reads has to look at the connection too, or would wait until the silence is too long.
-    """
+def _loss_of(response: aiohttp.ClientResponse) -> list[asyncio.Future[None]]:
+    """Return what tells that the connection under an answer was lost, if it is still needed."""
     connection = response.connection
-    if connection is None or connection.protocol is None:
-        return await response.content.readany()
-    lost = connection.protocol.closed
-    if lost is not None:
-        reading = asyncio.ensure_future(response.content.readany())
-        try:
-            either: set[asyncio.Future[Any]] = {reading, lost}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                return reading.result()
-        finally:
-            await cancelled(reading)
-    if chunk := response.content.read_nowait():
-        return chunk
+    protocol = connection.protocol if connection is not None else None
+    lost = protocol.closed if protocol is not None else None
+    return [] if lost is None else [lost]
+
+
+def _is_dropped(response: aiohttp.ClientResponse) -> bool:
+    """Whether nothing more can come: the connection is lost, and not given back at the end."""
+    return response.connection is not None and all(lost.done() for lost in _loss_of(response))
+
+
+def _end_of(response: aiohttp.ClientResponse) -> bytes:
+    """Return what stands for the orderly end; raise where there was none."""
     if response.content.is_eof():
         return b""
     raise aiohttp.ClientPayloadError("the connection was dropped")

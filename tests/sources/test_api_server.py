@@ -82,6 +82,28 @@ async def test_what_is_no_http_is_a_failure_at_once(pieces: list[bytes], expecte
     assert clock.sleepers == ()
 
 
+async def test_what_a_silence_interrupts_goes_on() -> None:
+    clock = ManualClock()
+    pieces = [CHUNKED, b"3\r\none\r\n", b"3\r\ntwo\r\n0\r\n\r\n"]
+    async with (
+        writing(pieces) as (url, turn),
+        connected(url, clock=clock) as server,
+        server.get("/x", query={}, answer_within=30.0, accept="*/*") as response,
+    ):
+        reading = asyncio.create_task(server.chunk(response, silence=1.0))
+        await becomes(lambda: clock.sleepers == (1.0,))
+        await clock.advance(1.0)
+        with pytest.raises(Late):
+            await reading
+        turn.set()
+        first = await server.chunk(response, silence=1.0)
+        turn.set()
+        second = await server.chunk(response, silence=1.0)
+        end = await server.chunk(response, silence=1.0)
+
+    assert (first, second, end) == (b"one", b"two", b"")
+
+
 async def test_a_plugin_that_hangs_costs_a_minute() -> None:
     clock = ManualClock()
 
