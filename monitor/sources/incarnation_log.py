@@ -32,6 +32,7 @@ BATCH_LINES = 500
 SETTLED_SECONDS = 1.0
 DRAIN_SECONDS = 10.0
 STATUS_SECONDS = 5.0
+SLOW_FAILURE_SECONDS = 5.0
 SLOW_RETRY_SECONDS = 60.0
 PREVIOUS_TRIES = 3
 LINES_UNREAD = "older lines unread"
@@ -42,7 +43,7 @@ class Means(NamedTuple):
     """With what output is read; all readers share them.
 
     `openings` bounds how many outputs are opened at a time, of all nodes together. What has ended,
-    or could not be opened, queues apart: a request to a kubelet that is gone takes its time, and
+    or took long to fail, queues apart: a request to a kubelet that is gone takes its time, and
     those that live do not wait for it.
     """
 
@@ -73,7 +74,7 @@ class IncarnationLog:
         self._intake = means.intake
         self._clock = means.clock
         self._backoff = Backoff(random=means.random)
-        self._has_failed = False
+        self._fails_slowly = False
         self._log = ContainerLog(
             target,
             server=means.server,
@@ -104,7 +105,6 @@ class IncarnationLog:
             past = await self._previous()
             if not isinstance(past, Failure) or past.kind in {"absent", "refused", "forbidden"}:
                 break
-            self._has_failed = True
             await self._clock.sleep(max(self._backoff.next(), past.retry_after))
         self._down(CONTAINER_ENDED)
 
@@ -125,8 +125,10 @@ class IncarnationLog:
     async def _read_past(self, *, complete: bool) -> End | None:
         """Deliver what was written until now; return None, or why nothing was delivered."""
         async with self._slot():
+            began = self._clock.now()
             past = await self._log.past(complete=complete)
-            self._has_failed = isinstance(past, Failure)
+            seconds = self._clock.now() - began
+            self._fails_slowly = isinstance(past, Failure) and seconds >= SLOW_FAILURE_SECONDS
             if isinstance(past, Past) and not past.jumped:
                 await self._publish(past)
                 return None
@@ -200,8 +202,8 @@ class IncarnationLog:
                 await self._means.server.renew_credentials()
 
     def _slot(self) -> asyncio.Semaphore:
-        fresh = self._runs() and not self._has_failed
-        return self._means.openings if fresh else self._means.other_openings
+        prompt = self._runs() and not self._fails_slowly
+        return self._means.openings if prompt else self._means.other_openings
 
     def _is_over(self, failure: Failure) -> bool:
         """Whether a container that cannot be read will never be readable."""

@@ -1,8 +1,9 @@
 """The daemons' text: every line once, in order, of the right incarnation, whatever is cut."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from itertools import count
 
 import pytest
 from aiohttp import web
@@ -13,6 +14,7 @@ from msgspec import structs
 from monitor.core.facts import LifecycleReported
 from monitor.core.model import DaemonLine, SourceDown, SourceUp
 from monitor.sources.cluster_access import Access, Credentials
+from monitor.sources.container_log import Incarnation
 from monitor.sources.daemon_log import DaemonLog, DaemonTarget
 from tests.clock import ManualClock
 from tests.sources.chance import chance
@@ -729,6 +731,31 @@ async def test_outputs_that_cannot_be_opened_do_not_keep_other_nodes_from_theirs
     held.held.set()
 
 
+async def test_nodes_that_are_gone_unnoticed_keep_others_from_theirs_only_once(
+    stage: Stage,
+) -> None:
+    """A node that lost its power is said to run its Pods for minutes."""
+    gone = ScriptedKubelet()
+    gone.held = asyncio.Event()
+    stage.serve("gone", gone)
+    lost = [
+        structs.replace(TARGET, node=f"node-{n}", uid=f"gone-{n}", pod="gone") for n in range(32)
+    ]
+    stage.follow(*lost)
+    await becomes(lambda: gone.open == 32)
+    await stage.clock.advance(30.0)
+    await becomes(lambda: len(stage.states) == 32)
+    await passes(stage.clock, lambda: gone.open == 16, step=0.1)
+    stage.api.on(LOG.format("daemon-1"), status(500, "InternalError"))
+    stage.kubelet.write(stamped(1))
+    stage.follow(*lost, TARGET)
+    await becomes(lambda: SourceDown(NAME, "HTTP 500 InternalError") in stage.states)
+    await passes(stage.clock, lambda: stage.stamps, step=0.1)
+
+    assert gone.most_open == 32
+    assert gone.open == 16
+
+
 async def test_twenty_restarts_lose_no_last_line_and_ask_for_each_former_run_once(
     stage: Stage,
 ) -> None:
@@ -839,3 +866,89 @@ async def _play(steps: list[str]) -> None:
         await stage.stop()
 
     assert stage.stamps == written
+
+
+class Play:
+    """Pods that replace each other, and restart, on a stage; each keeps what it wrote readable."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.kubelet = stage.kubelet
+        self.target = TARGET
+        self.written: dict[Incarnation, list[int]] = {}
+        self._numbers = count(1)
+        self.kubelet.write(self._line())
+        stage.follow(TARGET)
+
+    @property
+    def read(self) -> dict[Incarnation, list[int]]:
+        """The milliseconds of the lines of each incarnation."""
+        found: dict[Incarnation, list[int]] = {}
+        for one in self.stage.intake.observations:
+            if isinstance(one, DaemonLine):
+                incarnation = Incarnation(one.pod_uid, one.restart, one.container)
+                found.setdefault(incarnation, []).append((one.stamp - at(0)) // 1_000_000)
+        return found
+
+    async def all_is_read(self) -> None:
+        await passes(self.stage.clock, lambda: self.read == self.written, step=0.1)
+
+    async def write(self) -> None:
+        self.kubelet.write(self._line())
+
+    async def cut(self) -> None:
+        self.kubelet.cut()
+
+    async def wait(self) -> None:
+        await self.stage.clock.advance(1.0)
+
+    async def restart(self) -> None:
+        await self.all_is_read()
+        self.target = structs.replace(self.target, restart=self.target.restart + 1)
+        self.kubelet.restart(self._line())
+        self.stage.follow(self.target)
+
+    async def replace(self) -> None:
+        """Delete the Pod; it says more while its successor runs, and its stream stands."""
+        await self.all_is_read()
+        former, farewell = self.kubelet, self._line()
+        uid = f"{self.target.uid}'"
+        self.target = structs.replace(TARGET, uid=uid, pod=f"pod-{len(uid)}")
+        self.kubelet = ScriptedKubelet()
+        self.stage.serve(self.target.pod, self.kubelet)
+        self.kubelet.write(self._line())
+        self.stage.follow(self.target)
+        former.write(farewell)
+
+    def _line(self) -> bytes:
+        number = 700 * next(self._numbers)
+        self.written.setdefault(self.target.incarnation, []).append(number)
+        return stamped(number)
+
+
+SCENES = st.lists(
+    st.sampled_from([Play.write, Play.cut, Play.wait, Play.restart, Play.replace]), max_size=12
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SCENES)
+def test_every_line_of_every_pod_comes_once_and_in_its_order(
+    scenes: list[Callable[[Play], Awaitable[None]]],
+) -> None:
+    asyncio.run(_perform(scenes))
+
+
+async def _perform(scenes: list[Callable[[Play], Awaitable[None]]]) -> None:
+    stage = Stage()
+    await stage.start()
+    try:
+        play = Play(stage)
+        for scene in scenes:
+            await scene(play)
+        await play.all_is_read()
+        await stage.clock.advance(100.0)
+    finally:
+        await stage.stop()
+
+    assert play.read == play.written
