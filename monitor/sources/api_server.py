@@ -172,7 +172,12 @@ def _loss_of(response: aiohttp.ClientResponse) -> list[asyncio.Future[None]]:
     connection = response.connection
     protocol = connection.protocol if connection is not None else None
     lost = protocol.closed if protocol is not None else None
-    return [] if lost is None else [lost]
+    if lost is None:
+        return []
+    # Else the loop logs, for each connection that was reset, that nobody asked why.
+    lost.remove_done_callback(asyncio.Future.exception)
+    lost.add_done_callback(asyncio.Future.exception)
+    return [lost]
 
 
 def _is_dropped(response: aiohttp.ClientResponse) -> bool:

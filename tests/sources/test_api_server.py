@@ -1,10 +1,15 @@
 """Answers of a server that is none, or ceases to be one in the middle: each is a failure, soon."""
 
 import asyncio
+import gc
+import socket
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from monitor.retry import Late
 from monitor.sources.api_server import NETWORK_ERRORS, failure_of
@@ -13,6 +18,7 @@ from monitor.sources.failures import Failure
 from tests.clock import ManualClock
 from tests.sources.recording import becomes
 from tests.sources.running import connected
+from tests.sources.scripted_api import ScriptedApi
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 CUT = Failure("cut", "the connection was cut")
@@ -80,6 +86,36 @@ async def test_what_is_no_http_is_a_failure_at_once(pieces: list[bytes], expecte
     assert failure_of(error) == expected
     assert read == (b"hello" if b"hello" in b"".join(pieces) else b"")
     assert clock.sleepers == ()
+
+
+async def test_a_connection_that_is_reset_is_a_failure_and_nothing_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    turn = asyncio.Event()
+
+    async def reset_later(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"hello")
+        await turn.wait()
+        assert request.transport is not None
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
+        return response
+
+    async with ScriptedApi() as api, connected(api.url, clock=ManualClock()) as server:
+        api.on("/x", reset_later)
+        async with server.get("/x", query={}, answer_within=30.0, accept="*/*") as response:
+            first = await server.chunk(response, silence=1.0)
+            turn.set()
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await server.chunk(response, silence=1.0)
+    del response
+    gc.collect()
+
+    assert first == b"hello"
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_what_a_silence_interrupts_goes_on() -> None:

@@ -756,8 +756,9 @@ async def test_nodes_that_are_gone_unnoticed_keep_others_from_theirs_only_once(
     assert gone.open == 16
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["told of each end", "told of each start only"])
 async def test_twenty_restarts_lose_no_last_line_and_ask_for_each_former_run_once(
-    stage: Stage,
+    stage: Stage, *, told: bool
 ) -> None:
     stage.kubelet.write(stamped(1))
     stage.follow(TARGET)
@@ -767,6 +768,10 @@ async def test_twenty_restarts_lose_no_last_line_and_ask_for_each_former_run_onc
         stage.kubelet.cut()
         await becomes(lambda: not stage.kubelet.followed)
         stage.kubelet.write(last)
+        if told:
+            stage.kubelet.exit()
+            stage.follow(structs.replace(TARGET, restart=restart, running=False))
+            await passes(stage.clock, lambda: stage.states[-1] == ENDED, step=0.1)
         stage.kubelet.restart(stamped(1000 * (restart + 1) + 1))
         stage.follow(structs.replace(TARGET, restart=restart + 1))
         wanted = 2 * restart + 3
