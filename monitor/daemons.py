@@ -13,7 +13,10 @@ CONTAINER = "kubearmor"
 
 
 class Daemon(Struct, frozen=True):
-    """A daemon's container on a node; `restart` is its restart count, `address` its Pod's."""
+    """A daemon's container on a node; `restart` is its restart count, `address` its Pod's.
+
+    `begun` says whether that run of it has begun: before, there is nothing of it to be read.
+    """
 
     node: str
     namespace: str
@@ -21,6 +24,7 @@ class Daemon(Struct, frozen=True):
     uid: str
     container: str
     restart: int
+    begun: bool
     running: bool
     address: str
 
@@ -70,6 +74,7 @@ class Roster:
                 uid=pod.metadata.uid,
                 container=status.name,
                 restart=status.restart_count,
+                begun=status.begun,
                 running=status.state is not None and status.state.running is not None,
                 address=pod.status.pod_ip,
             )

@@ -117,7 +117,11 @@ class LiveSources:
 
     def _text(self, intake: Intake) -> Source:
         text = DaemonLog(server=self._server, intake=intake, clock=self._clock, random=self._random)
-        self._followers.append(lambda daemons: text.follow(frozenset(map(_target, daemons))))
+
+        def follow(daemons: frozenset[Daemon]) -> None:
+            text.follow(frozenset(_target(daemon) for daemon in daemons if daemon.begun))
+
+        self._followers.append(follow)
         return text
 
     def _relay(self, intake: Intake) -> Source:

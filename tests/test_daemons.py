@@ -11,12 +11,15 @@ from monitor.core.kubernetes import (
     PodSpec,
     PodStatus,
     Running,
+    Terminated,
 )
 from monitor.core.model import Changed, Listed, SourceUp
 from monitor.daemons import Daemon, Roster
 
 DAEMON = {"kubearmor-app": "kubearmor"}
 RELAY = {"kubearmor-app": "kubearmor-relay"}
+WAITING = ContainerState()
+ENDED = ContainerState(terminated=Terminated(container_id="one"))
 
 
 def pod(
@@ -28,7 +31,7 @@ def pod(
     restart: int = 0,
     running: bool = True,
 ) -> Pod:
-    state = ContainerState(running=Running()) if running else ContainerState()
+    state = ContainerState(running=Running()) if running else ENDED
     statuses = [
         ContainerStatus(name="sidecar", restart_count=9),
         ContainerStatus(name="kubearmor", restart_count=restart, state=state),
@@ -42,7 +45,14 @@ def pod(
     )
 
 
-def daemon(uid: str, *, node: str = "node-a", restart: int = 0, running: bool = True) -> Daemon:
+def daemon(
+    uid: str,
+    *,
+    node: str = "node-a",
+    restart: int = 0,
+    begun: bool = True,
+    running: bool = True,
+) -> Daemon:
     return Daemon(
         node=node,
         namespace="kubearmor",
@@ -50,6 +60,7 @@ def daemon(uid: str, *, node: str = "node-a", restart: int = 0, running: bool = 
         uid=uid,
         container="kubearmor",
         restart=restart,
+        begun=begun,
         running=running,
         address="10.0.0.7",
     )
@@ -113,10 +124,37 @@ def test_nothing_is_told_while_the_daemons_are_the_same(
     assert len(told) == 1
 
 
-def test_a_daemon_without_a_container_status_does_not_run_yet(
+@pytest.mark.parametrize(
+    ("status", "begun"),
+    [
+        (ContainerStatus("kubearmor"), False),
+        (ContainerStatus("kubearmor", state=WAITING), False),
+        (ContainerStatus("kubearmor", state=ContainerState(running=Running())), True),
+        (ContainerStatus("kubearmor", "one", state=ENDED), True),
+        (ContainerStatus("kubearmor", "one", state=WAITING, last_state=ENDED), True),
+        (ContainerStatus("kubearmor", "two", 1, state=WAITING, last_state=ENDED), False),
+    ],
+    ids=["unknown", "to be started", "running", "ended", "to be restarted", "created again"],
+)
+def test_a_run_of_a_daemon_has_begun_when_there_can_be_output_of_it(
+    roster: Roster, told: list[frozenset[Daemon]], status: ContainerStatus, *, begun: bool
+) -> None:
+    bound = pod("a")
+    roster.observe(
+        Changed(
+            "pods",
+            "ADDED",
+            Pod(bound.metadata, bound.spec, PodStatus(container_statuses=[status])),
+        )
+    )
+    ((known,),) = told
+    assert known.begun == begun
+
+
+def test_a_daemon_without_a_container_status_has_not_begun(
     roster: Roster, told: list[frozenset[Daemon]]
 ) -> None:
     bare = Pod(metadata=pod("a").metadata, spec=PodSpec(node_name="node-a"))
     roster.observe(Changed("pods", "ADDED", bare))
     ((known,),) = told
-    assert (known.running, known.restart, known.address) == (False, 0, "")
+    assert (known.begun, known.running, known.restart, known.address) == (False, False, 0, "")

@@ -131,6 +131,24 @@ def test_the_daemons_that_are_seen_are_followed(
     assert followed.peers == [frozenset({Peer(expected, node="node-a")})]
 
 
+def test_the_output_of_a_daemon_that_has_not_begun_is_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A container that waits is none that has ended: asked too early, it would never be again."""
+    followed = Followed(monkeypatch)
+    sources = live(Configuration())
+    sources.build(Unheard())
+    metadata = Metadata(
+        uid="u", name="kubearmor-x", namespace="kubearmor", labels={"kubearmor-app": "kubearmor"}
+    )
+    for state in (ContainerState(), ContainerState(running=Running())):
+        status = PodStatus(container_statuses=[ContainerStatus(name="kubearmor", state=state)])
+        pod = Pod(metadata=metadata, spec=PodSpec(node_name="node-a"), status=status)
+        sources.observe(Changed("pods", "MODIFIED", pod))
+
+    assert [[target.running for target in targets] for targets in followed.targets] == [[], [True]]
+
+
 async def test_an_address_wins_over_a_kubeconfig() -> None:
     found = await credentials(Kubernetes(url="http://127.0.0.1:2", kubeconfig="/nowhere"))
     assert found.server == "http://127.0.0.1:2"

@@ -89,6 +89,18 @@ class ContainerStatus(
     state: ContainerState | None = None
     last_state: ContainerState | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether the run that `restart_count` counts has begun, and has ended if it does not run.
+
+        While a container waits for its next start, the count is that of the run that ended last,
+        and so is the id; one that is created and not started yet has its own count and id already.
+        """
+        if self.state is not None and (self.state.running or self.state.terminated):
+            return True
+        last = self.last_state.terminated if self.last_state is not None else None
+        return last is not None and last.container_id in {"", self.container_id}
+
 
 class PodCondition(Struct, frozen=True, gc=False, rename="camel"):
     type: str = ""

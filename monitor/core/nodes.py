@@ -7,7 +7,7 @@ from monitor.core import facts
 from monitor.core.blindness import Source
 from monitor.core.evidence import Incarnation
 from monitor.core.instants import second_of
-from monitor.core.kubernetes import Node, Pod
+from monitor.core.kubernetes import ContainerStatus, Node, Pod
 from monitor.core.marks import MarksOfNode
 from monitor.core.model import DaemonLine, Interval
 from monitor.core.node_clock import NodeClock
@@ -100,16 +100,13 @@ class NodeState:
         for status in pod.status.container_statuses or ():
             if status.name != DAEMON_CONTAINER and len(pod.status.container_statuses or ()) > 1:
                 continue
-            self._observe_status(
-                known, status.restart_count, status.state, status.last_state, at=at
-            )
+            self._observe_status(known, status, at=at)
         return known
 
-    def _observe_status(
-        self, pod: DaemonPod, restart: int, state: object, last: object, *, at: float
-    ) -> None:
-        running = getattr(state, "running", None)
-        terminated = getattr(state, "terminated", None)
+    def _observe_status(self, pod: DaemonPod, status: ContainerStatus, *, at: float) -> None:
+        restart = status.restart_count
+        running = getattr(status.state, "running", None)
+        terminated = getattr(status.state, "terminated", None)
         if running is not None:
             started = second_of(running.started_at)
             incarnation = self.incarnation(pod.uid, restart)
@@ -119,11 +116,11 @@ class NodeState:
         elif terminated is not None:
             self.incarnation(pod.uid, restart)
             self._end(pod.uid, restart, second_of(terminated.finished_at), at=at)
-        former = getattr(last, "terminated", None)
+        former = getattr(status.last_state, "terminated", None)
         if former is None:
             return
         # While it waits to be started again, the last run has the present count.
-        waits = running is None and terminated is None
+        waits = status.begun and running is None and terminated is None
         if waits or restart > 0:
             ended = restart if waits else restart - 1
             self._end(pod.uid, ended, second_of(former.finished_at), at=at)

@@ -1,5 +1,6 @@
 """One HTTP session with the Kubernetes API, shared by everything that reads from it."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,11 +11,12 @@ import aiohttp
 
 from monitor.clock import Clock
 from monitor.errors import SourceError
-from monitor.retry import within
+from monitor.retry import Late, cancelled, within
 from monitor.sources.cluster_access import Credentials
 from monitor.sources.failures import Failure, refusal
 
 CONNECT_SECONDS = 10.0
+RENEWAL_SECONDS = 60.0
 READ_BUFFER_BYTES = 256 * 1024
 REFUSAL_BYTES = 64 * 1024
 JSON = "application/json"
@@ -56,8 +58,11 @@ class ApiServer:
             await self._session.close()
 
     async def renew_credentials(self) -> None:
-        """Read the credentials again; raise `SourceError` or OSError where that fails."""
-        await self._credentials.renew()
+        """Read the credentials again; raise `SourceError` or OSError where that fails.
+
+        A plugin that gives them may ask someone who does not answer: then it raises `Late`.
+        """
+        await within(self._clock, RENEWAL_SECONDS, self._credentials.renew())
 
     @asynccontextmanager
     async def get(
@@ -103,10 +108,27 @@ class ApiServer:
                 response.close()
 
     async def chunk(self, response: aiohttp.ClientResponse, *, silence: float) -> bytes:
-        """Return what can be read at once, empty at the end; raise `Late` after silence."""
-        return response.content.read_nowait() or await within(
-            self._clock, silence, response.content.readany()
-        )
+        """Return what can be read at once, empty at the end; raise `Late` after silence.
+
+        A body that ceases to be HTTP makes the client drop the connection and tell no reader of it:
+        whoever reads has to look at the connection too, or would wait until the silence is too
+        long. What `Late` interrupts loses nothing: the next call goes on.
+        """
+        content = response.content
+        if (chunk := content.read_nowait()) or _is_dropped(response):
+            return chunk or _end_of(response)
+        reading = asyncio.ensure_future(content.readany())
+        timer = asyncio.ensure_future(self._clock.sleep(silence))
+        waits: set[asyncio.Future[Any]] = {reading, timer, *_loss_of(response)}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                return reading.result()
+            if timer.done():
+                raise Late(f"silent for {silence:g} s")
+        finally:
+            await cancelled(reading, timer)
+        return content.read_nowait() or _end_of(response)
 
     async def body(self, response: aiohttp.ClientResponse, *, silence: float, limit: int) -> bytes:
         """Return the whole body; raise `TooLarge` beyond `limit` bytes."""
@@ -143,6 +165,31 @@ class ApiServer:
             # A redirect would take the credentials elsewhere.
             allow_redirects=False,
         )
+
+
+def _loss_of(response: aiohttp.ClientResponse) -> list[asyncio.Future[None]]:
+    """Return what tells that the connection under an answer was lost, if it is still needed."""
+    connection = response.connection
+    protocol = connection.protocol if connection is not None else None
+    lost = protocol.closed if protocol is not None else None
+    if lost is None:
+        return []
+    # Else the loop logs, for each connection that was reset, that nobody asked why.
+    lost.remove_done_callback(asyncio.Future.exception)
+    lost.add_done_callback(asyncio.Future.exception)
+    return [lost]
+
+
+def _is_dropped(response: aiohttp.ClientResponse) -> bool:
+    """Whether nothing more can come: the connection is lost, and not given back at the end."""
+    return response.connection is not None and all(lost.done() for lost in _loss_of(response))
+
+
+def _end_of(response: aiohttp.ClientResponse) -> bytes:
+    """Return what stands for the orderly end; raise where there was none."""
+    if response.content.is_eof():
+        return b""
+    raise aiohttp.ClientPayloadError("the connection was dropped")
 
 
 def failure_of(error: Exception) -> Failure:

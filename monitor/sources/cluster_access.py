@@ -61,7 +61,7 @@ class Credentials:
         return self._access.server_name or None
 
     def headers(self) -> dict[str, str]:
-        """Return what authorises a request; raise OSError where a file cannot be read."""
+        """Return what authorises a request; raise OSError or SourceError for an unusable file."""
         token = self._bearer()
         return {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -88,7 +88,7 @@ class Credentials:
             return self._access.token
         current = _fingerprint(path)
         if self._token is None or self._token[0] != current:
-            self._token = (current, Path(path).read_text(encoding="utf-8").strip())
+            self._token = (current, _token(Path(path)))
         return self._token[1]
 
 
@@ -160,6 +160,14 @@ async def _load_kubeconfig(files: str, context: str | None) -> Access:
 
 def _any_exists(files: str) -> bool:
     return any(Path(file).expanduser().exists() for file in files.split(os.pathsep) if file)
+
+
+def _token(path: Path) -> str:
+    """Return the token in a file; raise `SourceError` for what no header can carry."""
+    token = path.read_bytes().strip()
+    if not token.isascii() or not token.decode("ascii").isprintable():
+        raise SourceError(f"{path} holds no token")
+    return token.decode("ascii")
 
 
 def _context(access: Access) -> ssl.SSLContext:

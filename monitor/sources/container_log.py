@@ -129,9 +129,9 @@ class ContainerLog:
         gap = jumped or backlog.dropped > 0 or (not resumed and seen >= BACKLOG_LINES)
         return Past(lines, gap=gap, jumped=jumped)
 
-    def accept(self, past: Past) -> None:
-        """Take the past as read."""
-        self._transcript.note(past.lines)
+    def accept(self, lines: list[bytes]) -> None:
+        """Take lines of the past as read, from its beginning."""
+        self._transcript.note(lines)
 
     async def present(self, take: Callable[[list[bytes]], Awaitable[None]]) -> End:
         """Give what is written from now on to `take`, until it ends; return how it ended.

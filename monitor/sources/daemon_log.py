@@ -1,7 +1,7 @@
 """The daemons' text: the output of every KubeArmor daemon, followed through pods/log.
 
-One source for each node, `text/NODE`, reads that node's daemons one after the other, so that its
-lines keep the order in which the node wrote them.
+One source for each node, `text/NODE`, reads that node's daemons one after the other as far as the
+living need not wait for the dead.
 """
 
 import asyncio
@@ -12,9 +12,11 @@ from monitor.sources import Intake
 from monitor.sources.api_server import ApiServer
 from monitor.sources.container_log import DaemonTarget
 from monitor.sources.crew import Crew
+from monitor.sources.incarnation_log import Means
 from monitor.sources.node_log import NodeLog
 
 OPENINGS = 32
+OTHER_OPENINGS = 16
 
 __all__ = ["DaemonLog", "DaemonTarget"]
 
@@ -25,11 +27,14 @@ class DaemonLog:
     name = "text"
 
     def __init__(self, *, server: ApiServer, intake: Intake, clock: Clock, random: Random) -> None:
-        self._server = server
-        self._intake = intake
-        self._clock = clock
-        self._random = random
-        self._openings = asyncio.Semaphore(OPENINGS)
+        self._means = Means(
+            server=server,
+            intake=intake,
+            clock=clock,
+            random=random,
+            openings=asyncio.Semaphore(OPENINGS),
+            other_openings=asyncio.Semaphore(OTHER_OPENINGS),
+        )
         self._crew = Crew()
         self._nodes: dict[str, NodeLog] = {}
 
@@ -45,7 +50,7 @@ class DaemonLog:
             wanted.setdefault(target.node, []).append(target)
         for node, of_node in wanted.items():
             if node not in self._nodes:
-                self._nodes[node] = self._node(node)
+                self._nodes[node] = NodeLog(node, means=self._means)
             self._nodes[node].want(of_node)
         self._nodes = {
             node: log for node, log in self._nodes.items() if wanted[node] or not log.idle
@@ -54,13 +59,3 @@ class DaemonLog:
 
     async def run(self) -> None:
         await self._crew.run()
-
-    def _node(self, node: str) -> NodeLog:
-        return NodeLog(
-            node,
-            server=self._server,
-            intake=self._intake,
-            clock=self._clock,
-            random=self._random,
-            openings=self._openings,
-        )

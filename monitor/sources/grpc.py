@@ -212,7 +212,8 @@ class FeedSource:
             reply = await call
         finally:
             call.cancel()
-        if reply.Retval != nonce:
+        # An answer that cannot be parsed is logged by the library, and None.
+        if getattr(reply, "Retval", None) != nonce:
             raise Lost("the health check is answered wrongly: this is no KubeArmor feed")
 
     async def _subscribe(self, channel: aio.Channel, kind: Kind) -> NoReturn:

@@ -27,3 +27,24 @@ class Sight:
             return []
         self._said = state
         return [state]
+
+
+class Voice:
+    """The part in a sight that has one of several who read for the same source, in turn or beside.
+
+    One that is silent is not asked whether the source can be read.
+    """
+
+    def __init__(self, sight: Sight, *, silent: bool) -> None:
+        self._sight = sight
+        self.silent = silent
+
+    @property
+    def is_up(self) -> bool:
+        return self.silent or self._sight.is_up
+
+    def up(self, reason: str) -> list[SourceUp | SourceDown]:
+        return [] if self.silent else self._sight.up(reason)
+
+    def down(self, reason: str) -> list[SourceUp | SourceDown]:
+        return [] if self.silent else self._sight.down(reason)

@@ -601,6 +601,21 @@ class Story:
         """The daemon's container has ended; its Pod stays."""
         self.stop(self.daemons[node].pod, "kubearmor")
 
+    def recreate(self, node: str = "node-a") -> None:
+        """The runtime has made the killed daemon's next container and not started it yet."""
+        before = self.daemons[node]
+        states = before.pod.states
+        ended = states["kubearmor"]
+        states["kubearmor"] = {
+            **ended,
+            "containerID": "containerd://next",
+            "restartCount": before.restart + 1,
+            "state": {"waiting": {}},
+            "lastState": ended["state"],
+        }
+        self._tell_pod("MODIFIED", before.pod)
+        states["kubearmor"] = ended
+
     def revive(self, node: str = "node-a") -> DaemonOf:
         """The killed daemon's container runs again, in the same Pod."""
         before = self.daemons[node]

@@ -66,6 +66,48 @@ def test_a_loss_keeps_its_cause_until_the_first_new_evidence() -> None:
     assert story.gaps() == ["closed lost daemon-down shop/cart/app"]
 
 
+def test_a_daemon_that_was_created_anew_and_is_not_started_yet_has_not_ended() -> None:
+    story, pod = protected()
+    story.kill()
+    story.wait(3)
+    story.recreate()
+    story.wait(1)
+    story.revive()
+    story.boot()
+    story.see(pod)
+    story.push(pod)
+    assert story.verdict(pod) == "covered applied"
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_the_last_lines_of_a_replaced_daemon_may_come_after_the_first_of_its_successor(
+    *, late: bool
+) -> None:
+    story, pod = protected()
+    former = story.daemons["node-a"]
+
+    def farewell() -> None:
+        successor, story.daemons["node-a"] = story.daemons["node-a"], former
+        story.push(pod)
+        story.say("Got a signal to terminate KubeArmor", "Terminated KubeArmor")
+        story.daemons["node-a"] = successor
+
+    if not late:
+        farewell()
+    story.terminate(former.pod)
+    story.delete(former.pod)
+    story.wait(1)
+    story.daemon()
+    story.boot()
+    if late:
+        farewell()
+    assert story.verdict(pod) == "lost daemon-replaced"
+    story.see(pod)
+    story.push(pod)
+    assert story.verdict(pod) == "covered applied"
+    assert story.gaps() == ["closed lost daemon-replaced shop/cart/app"]
+
+
 def test_a_daemon_that_does_not_come_back_stays_down() -> None:
     story, pod = protected()
     story.kill()

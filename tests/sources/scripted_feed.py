@@ -33,7 +33,7 @@ class ScriptedFeed:
 
     def __init__(self, *, credentials: grpc.ServerCredentials | None = None) -> None:
         self.port = 0
-        self.health: Literal["well", "silent", "wrong", "refused"] = "well"
+        self.health: Literal["well", "silent", "wrong", "refused", "garbage"] = "well"
         self.refused: dict[Kind, grpc.StatusCode] = {}
         self.probes = 0
         self.subscribers: dict[Kind, list[Subscriber]] = {kind: [] for kind in METHODS}
@@ -72,10 +72,10 @@ class ScriptedFeed:
             )
             for kind, method in METHODS.items()
         }
-        health = grpc.unary_unary_rpc_method_handler(
+        health: Any = grpc.unary_unary_rpc_method_handler(
             self._health,
             request_deserializer=feeder_pb2.NonceMessage.FromString,
-            response_serializer=feeder_pb2.ReplyMessage.SerializeToString,
+            response_serializer=None,
         )
         self._server.add_generic_rpc_handlers((
             grpc.method_handlers_generic_handler(
@@ -113,8 +113,11 @@ class ScriptedFeed:
             await asyncio.Event().wait()
         if self.health == "refused":
             await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        if self.health == "garbage":
+            return b"\xff\xff\xff"
         wrong = self.health == "wrong"
-        return feeder_pb2.ReplyMessage(Retval=request.nonce ^ 1 if wrong else request.nonce)
+        reply = feeder_pb2.ReplyMessage(Retval=request.nonce ^ 1 if wrong else request.nonce)
+        return reply.SerializeToString()
 
     def _watch(self, kind: Kind) -> Any:
         async def watch(request: Any, context: Any) -> AsyncIterator[bytes]:

@@ -73,6 +73,19 @@ def test_a_token_is_read_again_when_its_file_changes(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("content", [b"two\nlines", b"\xff\xfe", "t\u00f6ken".encode(), b"a\x00b"])
+def test_a_file_that_holds_no_token_is_an_error_that_is_retried(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(content)
+    credentials = Credentials(Access(server="http://x", token_file=str(path)))
+    with pytest.raises(SourceError, match="holds no token"):
+        credentials.headers()
+    path.write_bytes(b"good\n")
+    assert credentials.headers() == {"Authorization": "Bearer good"}
+
+
 def test_no_token_is_no_header() -> None:
     assert Credentials(Access(server="http://x")).headers() == {}
 

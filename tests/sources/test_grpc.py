@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Literal
 
 import grpc
 import pytest
@@ -247,14 +248,54 @@ async def test_one_missed_health_check_is_forgiven(stage: Stage) -> None:
     assert len(stage.states) == 3
 
 
-async def test_a_peer_that_echoes_wrongly_is_no_feed(stage: Stage) -> None:
-    stage.feed.health = "wrong"
+@pytest.mark.parametrize("health", ["wrong", "garbage"])
+async def test_a_peer_that_echoes_wrongly_is_no_feed(
+    stage: Stage, health: Literal["wrong", "garbage"]
+) -> None:
+    stage.feed.health = health
     await stage.start()
     await becomes(lambda: len(stage.states) == 3)
 
     assert {state.reason for state in stage.states} == {
         "the health check is answered wrongly: this is no KubeArmor feed"
     }
+
+
+@pytest.mark.parametrize("health", ["wrong", "garbage", "refused", "silent"])
+async def test_a_peer_that_answers_badly_once_is_up_when_it_answers_well(
+    stage: Stage, health: Literal["wrong", "garbage", "refused", "silent"]
+) -> None:
+    stage.feed.health = health
+    await stage.start()
+    await passes(stage.clock, lambda: len(stage.states) == 3)
+    stage.feed.health = "well"
+    await passes(stage.clock, lambda: len(stage.states) == 6, step=0.1)
+
+    assert {type(state) for state in stage.states[:3]} == {SourceDown}
+    assert set(stage.states[3:]) == UPS
+
+
+async def test_a_peer_that_comes_five_seconds_late_is_down_until_then(stage: Stage) -> None:
+    await stage.feed.stop()
+    await stage.start()
+    await becomes(lambda: len(stage.states) == 3)
+    came = stage.clock.now() + 5.0
+    await passes(stage.clock, lambda: stage.clock.now() >= came, step=0.1)
+    before = list(stage.states)
+    await stage.feed.start()
+    await passes(stage.clock, lambda: len(stage.states) == 6, step=0.1)
+
+    assert set(before) == {SourceDown(up.name, "UNAVAILABLE") for up in UPS}
+    assert set(stage.states[3:]) == UPS
+    assert stage.clock.now() - came <= 8.0
+
+
+async def test_a_peer_that_dies_within_its_first_second_was_up_and_is_down(stage: Stage) -> None:
+    await stage.up()
+    await stage.feed.stop()
+    await becomes(lambda: len(stage.states) == 6)
+
+    assert {type(state) for state in stage.states[3:]} == {SourceDown}
 
 
 async def test_stopping_cancels_every_stream(stage: Stage) -> None:
