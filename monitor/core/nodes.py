@@ -321,19 +321,20 @@ class NodeState:
 
     def read(self, line: DaemonLine, *, at: float) -> tuple[Incarnation, str | None] | None:
         """Take a line; None if it says nothing new. Returns the container that it is about."""
-        if self.overheard:
-            self.overheard = {}
         incarnation = self.incarnations.get((line.pod_uid, line.restart))
         if incarnation is None:
             incarnation = self.incarnation(line.pod_uid, line.restart)
+        if self.overheard and incarnation is self.latest():
+            self.overheard = {}
         if line.stamp <= incarnation.last_position:
-            self.unresolved = None
+            if self.unresolved is not None and incarnation is self.latest():
+                self.unresolved = None
             return None
         if incarnation.lines == 0:
             incarnation.pod = line.pod
             incarnation.first_position = line.stamp
             self._open(incarnation, line, at=at)
-        elif self.unresolved is not None:
+        elif self.unresolved is not None and incarnation is self.latest():
             self._admit_hole(self.unresolved)
         clock = self.clock
         if not clock.is_prompt or at - line.stamp / 1e9 < clock.upper:
@@ -378,7 +379,8 @@ class NodeState:
         ) or (isinstance(fact, facts.ReleaseReported) and fact.first_line)
         if not incarnation.opened:
             incarnation.holes.append((0.0, at))
-        self.unresolved = None
+        if incarnation is self.latest():
+            self.unresolved = None
         rank = self._rank(incarnation)
         for other in self.incarnations.values():
             if other is not incarnation and self._rank(other) < rank:

@@ -256,9 +256,9 @@ class Story:
         items = [msgspec.convert(item, kind) for item in self.objects[resource].values()]
         self.observe(Listed(resource, tuple(items)))
 
-    def resend(self, node: str = "node-a") -> None:
-        """The whole log of that node's daemon comes once more, as after a reconnect."""
-        daemon = self.daemons[node]
+    def resend(self, node: str = "node-a", *, former: DaemonOf | None = None) -> None:
+        """The whole log of that node's daemon, or of a former one, comes once more."""
+        daemon = former or self.daemons[node]
         for raw in daemon.lines:
             self._hear(daemon, raw, node=node)
 

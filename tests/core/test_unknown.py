@@ -244,6 +244,24 @@ def test_after_a_hole_a_changed_pair_without_a_line_is_unknown() -> None:
     assert story.verdict(pod) == "unknown source-outage"
 
 
+def test_what_a_former_daemon_said_fills_no_hole_of_its_successor() -> None:
+    story, pod = protected()
+    former = story.daemons["node-a"]
+    story.kill()
+    story.wait(2)
+    story.revive()
+    story.boot()
+    story.write(pod)
+    story.wait(20)
+    story.down("text/node-a")
+    story.edit(story.policies[0])
+    story.wait(9)
+    story.up("text/node-a")
+    story.resend(former=former)
+    story.wait(20)
+    assert story.verdict(pod) == "unknown source-outage"
+
+
 def test_after_a_hole_an_unchanged_pair_still_stands() -> None:
     story, pod = protected()
     hole(story)
