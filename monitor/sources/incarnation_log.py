@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
+from msgspec import structs
+
 from monitor.clock import Clock
 from monitor.core.model import Observation
 from monitor.retry import HEALTHY_SECONDS, Backoff, Late, cancelled, within
@@ -68,6 +70,7 @@ class IncarnationLog:
         means: Means,
     ) -> None:
         self._target = target
+        self._transcript = transcript
         self._wanted = wanted
         self._voice = voice
         self._means = means
@@ -245,18 +248,19 @@ class IncarnationLog:
         target, label = self._target, self._target.label
         for line in lines:
             try:
-                read.append(
-                    read_line(
-                        line,
-                        node=target.node,
-                        pod=label,
-                        pod_uid=target.uid,
-                        restart=target.restart,
-                        container=target.container,
-                    )
+                found = read_line(
+                    line,
+                    node=target.node,
+                    pod=label,
+                    pod_uid=target.uid,
+                    restart=target.restart,
+                    container=target.container,
                 )
             except ValueError:
                 self._intake.reject(kind="text", reason="malformed", detail=quoted(line))
+                continue
+            stamp = self._transcript.rising(found.stamp)
+            read.append(found if stamp == found.stamp else structs.replace(found, stamp=stamp))
         return read
 
     def _refuse(self, reason: RejectionReason, line: bytes) -> None:

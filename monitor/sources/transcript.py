@@ -1,8 +1,9 @@
 """What has been read of the output of one container, as bookkeeping without IO.
 
-The kubelet's stamps rise strictly within the output of one container, so the stamp of the last line
-says all: reading again begins at that line's second (the API takes no finer time), and what is not
-later than that line was read before.
+Reading again begins at the second of the last line that was read (the API takes no finer time), and
+goes on behind that line. Where it is gone, a line that is stamped later than all that was read is
+new: the kubelet's stamps rise within the output of one container, unless its clock is set back. For
+those who go by the stamps, lines are then stamped right after the latest before them.
 """
 
 from collections import deque
@@ -15,31 +16,44 @@ class Transcript:
     """The position in the output of one container incarnation."""
 
     def __init__(self) -> None:
-        self._last: int | None = None
+        self._last: tuple[int, bytes] | None = None
+        self._latest = 0
+        self._risen = 0
 
     @property
     def since(self) -> str | None:
         """The time to read from again, None for the beginning."""
         if self._last is None:
             return None
-        second = datetime.fromtimestamp(self._last // 1_000_000_000, tz=UTC)
+        second = datetime.fromtimestamp(self._last[0] // 1_000_000_000, tz=UTC)
         return second.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     @property
     def begun(self) -> bool:
         return self._last is not None
 
+    def is_last(self, line: bytes) -> bool:
+        """Whether it is the last line that was read."""
+        return self._last is not None and line == self._last[1]
+
     def is_new(self, line: bytes) -> bool:
-        """Whether a line is later than all that was read."""
+        """Whether a line is stamped later than all that was read."""
         stamp = stamp_of(line)
-        return stamp is not None and (self._last is None or stamp > self._last)
+        return stamp is not None and (self._last is None or stamp > self._latest)
 
     def note(self, lines: list[bytes]) -> None:
         """Take lines as read."""
         for line in reversed(lines):
             if (stamp := stamp_of(line)) is not None:
-                self._last = stamp
+                self._last = (stamp, line)
+                self._latest = max(self._latest, stamp)
                 return
+
+    def rising(self, stamp: int) -> int:
+        """The stamp that a line which was noted is given: its own, or right after the last one."""
+        self._latest = max(self._latest, stamp)
+        self._risen = max(stamp, self._risen + 1)
+        return self._risen
 
 
 class Reading:
@@ -59,6 +73,9 @@ class Reading:
                 self._caught_up = True
                 return lines[index:]
             self.met_known = True
+            if self._transcript.is_last(line):
+                self._caught_up = True
+                return lines[index + 1 :]
         return []
 
 

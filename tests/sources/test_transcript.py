@@ -13,10 +13,10 @@ def line(nanoseconds: int, text: str = "x") -> bytes:
 
 
 @given(st.lists(st.integers(0, 999_999_999), unique=True), st.data())
-def test_whatever_is_read_again_each_line_is_given_once(
+def test_whatever_is_read_again_and_however_a_clock_goes_each_line_is_given_once(
     stamps: list[int], data: st.DataObject
 ) -> None:
-    lines = [line(stamp) for stamp in sorted(stamps)]
+    lines = [line(stamp) for stamp in stamps]
     transcript = Transcript()
     given_lines: list[bytes] = []
     for _ in range(4):
@@ -26,6 +26,8 @@ def test_whatever_is_read_again_each_line_is_given_once(
         for part in (lines[:middle], lines[middle:cut]):
             fresh = reading.fresh(part)
             transcript.note(fresh)
+            for one in fresh:
+                transcript.rising(stamp_of(one) or 0)
             given_lines += fresh
     given_lines += Reading(transcript).fresh(lines)
 
@@ -49,6 +51,11 @@ def test_a_reading_knows_whether_it_met_the_last_line_that_was_read() -> None:
     assert same.fresh([line(5), line(7)]) == [line(7)]
     assert other.fresh([line(7)]) == [line(7)]
     assert (same.met_known, other.met_known) == (True, False)
+
+
+def test_lines_after_a_clock_was_set_back_are_stamped_after_those_before() -> None:
+    transcript = Transcript()
+    assert [transcript.rising(stamp) for stamp in (5, 9, 3, 4, 12)] == [5, 9, 10, 11, 12]
 
 
 def test_a_stamp_is_the_kubelets_whatever_its_zone_and_digits() -> None:
