@@ -202,6 +202,19 @@ def test_v1_4_0_puts_a_namespaced_policy_on_the_pods_of_every_namespace() -> Non
     assert ("over-match", "KubeArmorPolicy shop/block-apt") in findings(story)
 
 
+@pytest.mark.parametrize(("release", "found"), [("v1.6.12", True), ("v1.6.13", False)])
+def test_before_v1_6_13_a_policy_stays_on_a_pod_whose_labels_it_no_longer_selects(
+    release: str,
+    found: bool,  # noqa: FBT001  # a column of a table
+) -> None:
+    story = ready(release=release)
+    story.learn(story.policy(labels={"app": "cart"}))
+    pod = covered(story, labels={"app": "cart"})
+    story.wait(20)
+    story.relabel(pod, app="other")
+    assert (("over-match", "KubeArmorPolicy shop/block-apt") in findings(story)) == found
+
+
 # --- suspicions ---------------------------------------------------------------------------------
 
 

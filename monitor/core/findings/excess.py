@@ -9,7 +9,7 @@ from monitor.core.findings.found import Found, listed, title
 from monitor.core.nodes import NodeState
 from monitor.core.policies import CONTAINER_KINDS, PolicyState
 from monitor.core.prediction import NAMESPACED
-from monitor.core.semantics import Behaviour, behaviour
+from monitor.core.semantics import NEWEST, Behaviour, behaviour
 from monitor.core.sight import is_unread
 from monitor.core.world import World
 
@@ -55,7 +55,7 @@ def _overmatched(world: World) -> Iterator[Found]:
     for node in world.nodes.values():
         release = node.release(node.current())
         known = behaviour(release)
-        if known is None or release is None or not _exceeds(known):
+        if known is None or release is None or known == NEWEST:
             continue
         for container in node.containers.values():
             path = f"{container.pod.namespace}/{container.pod.name}"
@@ -70,15 +70,6 @@ def _overmatched(world: World) -> Iterator[Found]:
             detail=f"{release} attaches it to {listed(sorted(set(paths)))}.",
             release=release,
         )
-
-
-def _exceeds(known: Behaviour) -> bool:
-    return (
-        known.overmatches
-        or known.leaks_namespaced
-        or not known.relists_modified_pods
-        or known.host_names != "list"
-    )
 
 
 def _beyond(container: ContainerRecord, known: Behaviour, world: World) -> Iterator[PolicyState]:
