@@ -63,7 +63,10 @@ class Limits(Struct, frozen=True):
 
 
 class NodeView(Struct, frozen=True):
-    """What holds for all pairs of a node at one instant."""
+    """What holds for all pairs of a node at one instant.
+
+    `seen_starting`: when the daemon last said that it is starting, where it had to be asked.
+    """
 
     node: NodeState
     incarnation: Incarnation | None
@@ -75,12 +78,17 @@ class NodeView(Struct, frozen=True):
     untracked: frozenset[str]
     unsupported: bool
     followed: bool
+    seen_starting: float | None
     blind: dict[str, float]
     unsettled_since: float | None
     expired: bool
     configured_at: float
     awaited: dict[PolicyKey, Judged]
     rollouts: dict[str, Rollout | None]
+
+    def was_seen_before(self, deadline: float) -> bool:
+        """Whether the daemon was starting when it was last asked, and may be ready by now."""
+        return self.seen_starting is not None and self.seen_starting < deadline
 
 
 class Surroundings(Struct, frozen=True):
@@ -217,7 +225,7 @@ class _Pair:
         deadline = self._deadline_without_daemon()
         if self._is_early(deadline):
             return self._pending(self._settled_by(deadline))
-        if unread and incarnation is not None:
+        if incarnation is not None and (unread or self.view.was_seen_before(deadline)):
             return self._unknown(self._blindness(incarnation), predicted=None)
         if self.view.unsettled_since is not None:
             return self._unknown("source-outage", predicted=None)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from monitor.core import facts
 from monitor.core.blindness import Source
 from monitor.core.evidence import Incarnation
+from monitor.core.health import Answers, HealthOfNode
 from monitor.core.instants import second_of
 from monitor.core.kubernetes import Node, Pod
 from monitor.core.marks import MarksOfNode
@@ -66,6 +67,11 @@ class DaemonPod:
         return tag if parse(tag) else None
 
 
+def began_of(incarnation: Incarnation) -> Interval:
+    """When an incarnation began: its container's start, else when it was first seen."""
+    return incarnation.running or (incarnation.first_seen, incarnation.first_seen)
+
+
 def _daemon_set(pod: Pod) -> str | None:
     """`namespace/name` of the DaemonSet that a Pod belongs to."""
     for owner in pod.metadata.owner_references or ():
@@ -88,6 +94,7 @@ class NodeState:
         self.containers: dict[str, ContainerRecord] = {}
         self.clock = NodeClock()
         self.overheard: dict[tuple[str, int], Overheard] = {}
+        self.health = HealthOfNode()
 
     # --- the daemon's Pods --------------------------------------------------------------------
 
@@ -251,13 +258,38 @@ class NodeState:
         return cause, incarnation.ended
 
     def ready_since(self, incarnation: Incarnation, *, start_assumed: float) -> Interval | None:
-        """When that incarnation had initialised; unread: its start and a generous time more."""
+        """When that incarnation had initialised; None if it has not.
+
+        Where its output does not show it: what its health service showed, else its start and a
+        generous time more.
+        """
         if incarnation.initialized_at is not None:
             return incarnation.initialized_at
         if self.could_have_read(incarnation):
             return None
-        began = incarnation.running or (incarnation.first_seen, incarnation.first_seen)
-        return (began[1] + start_assumed, began[1] + start_assumed)
+        began = began_of(incarnation)
+        assumed = began[1] + start_assumed
+        answers = self.answers(incarnation)
+        if answers is None:
+            return (assumed, assumed)
+        return answers.ready(began=began[0], assumed=assumed)
+
+    def answers(self, incarnation: Incarnation) -> Answers | None:
+        """What its health service showed of a start that its output does not show.
+
+        A daemon that handles Pods, or whose messages are heard, has started, whatever it answered.
+        """
+        if incarnation.initialized_at is not None or self.could_have_read(incarnation):
+            return None
+        answers = self.health.of(incarnation.identity, began=began_of(incarnation)[0])
+        if answers is None or answers.served is not None:
+            return answers
+        return None if incarnation.last_pod_position or incarnation.overheard else answers
+
+    def seen_starting(self, incarnation: Incarnation, *, now: float) -> float | None:
+        """When its health service last said that it has not initialised, if that still counts."""
+        answers = self.answers(incarnation)
+        return answers.starting if answers is not None and now < answers.starting_until else None
 
     def could_have_read(self, incarnation: Incarnation) -> bool:
         """Whether its output is being read from the first line on."""
@@ -275,12 +307,17 @@ class NodeState:
 
     def awaited_until(self, incarnation: Incarnation) -> float:
         """Until when it is no wonder that nothing was read yet of an incarnation."""
-        began = incarnation.running or (incarnation.first_seen, incarnation.first_seen)
-        return began[1] + AWAITED
+        return began_of(incarnation)[1] + AWAITED
 
     def follows(self, incarnation: Incarnation, *, now: float) -> bool:
-        """Whether its output is read whole, or is awaited since the one before ended."""
+        """Whether all that it can have done was seen.
+
+        So it is where its output is read whole, or is awaited since the one before ended, and where
+        it has done nothing yet because it is still starting.
+        """
         if self.could_have_read(incarnation):
+            return True
+        if self.seen_starting(incarnation, now=now) is not None:
             return True
         if incarnation.lines or incarnation.holes or not self.text.outages:
             return False
@@ -370,11 +407,8 @@ class NodeState:
         return heard.take(fact, clock=self.clock, stamp=stamp, at=at)
 
     def _open(self, incarnation: Incarnation, line: DaemonLine, *, at: float) -> None:
-        fact = line.fact
         incarnation.first_seen = incarnation.first_seen or at
-        incarnation.opened = (
-            isinstance(fact, facts.LifecycleReported) and fact.phase == "starting"
-        ) or (isinstance(fact, facts.ReleaseReported) and fact.first_line)
+        incarnation.opened = facts.opens(line.fact)
         if not incarnation.opened:
             incarnation.holes.append((0.0, at))
         self.unresolved = None
