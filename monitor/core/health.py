@@ -21,8 +21,10 @@ HEALTH: Final = "health/daemons"
 between, not on any one of them."""
 ANSWERS_KEPT: Final = 4
 ANSWER_LASTS: Final = 20.0
-"""Seconds for which a daemon that was starting is taken for starting: while it is, it is asked every
-five, so by then three answers are missing."""
+"""Seconds for which a daemon that was starting is taken for starting.
+
+While it is, it is asked every five seconds: by then three answers are missing.
+"""
 
 
 class Answers:
