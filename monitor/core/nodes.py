@@ -61,10 +61,15 @@ class DaemonPod:
 
     @property
     def image_release(self) -> str | None:
-        containers = self.pod.spec.containers or ()
-        image = next((c.image for c in containers if c.name == DAEMON_CONTAINER), "")
-        tag = image.rsplit("@", 1)[0].rpartition(":")[2] if ":" in image else ""
-        return tag if parse(tag) else None
+        return image_release(self.pod)
+
+
+def image_release(pod: Pod) -> str | None:
+    """What the tag of a daemon's image says, if it is a version."""
+    containers = pod.spec.containers or ()
+    image = next((c.image for c in containers if c.name == DAEMON_CONTAINER), "")
+    tag = image.rsplit("@", 1)[0].rpartition(":")[2] if ":" in image else ""
+    return tag if parse(tag) else None
 
 
 def began_of(incarnation: Incarnation) -> Interval:
