@@ -41,9 +41,10 @@ IDLE_SECONDS = 0.5
 class KubeArmor:
     """Use it as a context manager, in the event loop of the test.
 
-    Daemons listen on their node's address at `daemon_port`, the relay on 127.0.0.1 at
-    `relay_port`. `release_of` reads a daemon's release from its Pod's image, `zone` is the offset
-    of the local time in which the daemons stamp their lines.
+    Daemons listen on their node's address at `daemon_port`, those with a port for their health
+    service also at `health_port` if that is given, the relay on 127.0.0.1 at `relay_port`.
+    `release_of` reads a daemon's release from its Pod's image, `zone` is the offset of the local
+    time in which the daemons stamp their lines.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class KubeArmor:
         folder: Path,
         daemon_port: int,
         relay_port: int,
+        health_port: int | None = None,
         debug: bool = False,
         relay_retry_seconds: float = 5.0,
         zone: timedelta = timedelta(),
@@ -67,6 +69,7 @@ class KubeArmor:
         self._api = ApiServer(url=url, token=token, ca_file=ca_file)
         self._folder = folder
         self._daemon_port = daemon_port
+        self._health_port = health_port
         self._debug = debug
         self._zone = zone
         self._release_of = release_of
@@ -271,6 +274,7 @@ class KubeArmor:
             daemon=daemon,
             file=file,
             port=self._daemon_port,
+            health_port=self._health_port,
             zone=self._zone,
             wake=self._wake.set,
         )

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import grpc
 import pytest
@@ -21,6 +22,7 @@ from monitor.sources.health_checks import (
     HealthTarget,
 )
 from tests.clock import ManualClock
+from tests.emulator.test_health import played
 from tests.rig.ports import free_ports
 from tests.sources.chance import chance
 from tests.sources.recording import Recording, becomes, passes
@@ -230,3 +232,28 @@ async def test_a_daemon_of_unknown_release_is_asked_at_both_ports() -> None:
         asking.follow(target(f"{HOST}:{closed}", health.address))
         async with running(asking.checks):
             await asking.intake.holds(UP, answered(serving=True))
+
+
+async def test_an_emulated_daemon_is_seen_starting_and_then_serving(tmp_path: Path) -> None:
+    asking = Asking()
+    async with played("v1.7.4", tmp_path) as daemon:
+        await daemon.until(1.5)
+        asking.follow(target(f"{HOST}:{daemon.health_port}"))
+        async with running(asking.checks):
+            await asking.intake.holds(UP, answered(serving=False))
+            await daemon.until(3.0)
+            await passes(asking.clock, lambda: len(asking.intake.observations) > 2, step=STEP)
+            await asking.intake.holds(UP, answered(serving=False), answered(serving=True))
+
+
+async def test_an_emulated_daemon_of_an_older_release_is_seen_serving_only(tmp_path: Path) -> None:
+    asking = Asking()
+    async with played("v1.7.3", tmp_path) as daemon:
+        await daemon.until(1.5)
+        asking.follow(target(f"{HOST}:{daemon.port}"))
+        async with running(asking.checks):
+            await passes(asking.clock, lambda: asking.intake.observations, step=STEP)
+            await asking.intake.holds(DOWN)
+            await daemon.until(3.0)
+            await passes(asking.clock, lambda: UP in asking.intake.observations, step=STEP)
+            await asking.intake.holds(DOWN, UP, answered(serving=True))
