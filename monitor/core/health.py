@@ -74,7 +74,7 @@ class Answers:
             return (until, until)
         was_starting = self.starting if self.starting is not None else began
         earliest = was_starting if was_starting < self.served else began
-        return (earliest, max(earliest, min(self.served, assumed)))
+        return (earliest, assumed if earliest <= assumed < self.served else self.served)
 
 
 class HealthOfNode:

@@ -1,9 +1,12 @@
 """What a daemon's health service shows where its output does not (dossier 1.3, F3)."""
 
+from typing import TypeAlias
+
 import pytest
 
 from monitor.core.coverage import Settings
-from monitor.core.model import HealthAnswered
+from monitor.core.health import Answers
+from monitor.core.model import HealthAnswered, Interval
 from tests.core.stories import PodOf, Story, covered, listening, ready
 
 
@@ -139,22 +142,49 @@ def test_a_daemon_found_serving_long_after_its_start_is_not_taken_for_newly_read
     assert story.verdict(pod) == "unknown no-evidence-source"
 
 
+Heard: TypeAlias = tuple[float, bool]  # at, whether it serves
+
+
+@pytest.mark.parametrize(
+    ("heard", "ready"),
+    [
+        ([(12.0, True)], (0.0, 12.0)),
+        ([(5.0, False), (12.0, True)], (5.0, 12.0)),
+        ([(5.0, False), (8.0, False), (12.0, True), (30.0, True)], (8.0, 12.0)),
+        ([(600.0, True)], (0.0, 60.0)),
+        ([(90.0, False), (95.0, True)], (90.0, 95.0)),
+        ([(12.0, True), (20.0, False)], (0.0, 12.0)),
+        ([(5.0, False)], (60.0, 60.0)),
+        ([(55.0, False)], (75.0, 75.0)),
+    ],
+)
+def test_when_it_had_initialised_lies_between_the_answers(
+    heard: list[Heard], ready: Interval
+) -> None:
+    for order in (heard, heard[::-1], heard + heard):
+        answers = Answers()
+        for at, serving in order:
+            answers.take(serving=serving, at=at)
+        assert answers.ready(began=0.0, assumed=60.0) == ready
+
+
 # --- what it must not do ------------------------------------------------------------------------
 
 
-def test_where_the_output_is_read_whole_it_alone_counts() -> None:
+@pytest.mark.parametrize("serving", [True, False])
+def test_where_the_output_is_read_whole_it_alone_counts(*, serving: bool) -> None:
     story = listening()
     story.cluster_policy()
-    pod = story.pod()
     story.until(0)
+    pod = story.pod()
     story.daemon()
     story.begin()
-    story.serves()
+    story.serves(serving=serving)
     story.until(30)
     assert story.verdict(pod) == "gap daemon-starting"
     story.boot()
     story.write(pod)
-    story.serves(serving=False)
+    story.serves(serving=not serving)
     story.until(60)
     assert story.verdict(pod) == "covered applied"
 
@@ -171,11 +201,28 @@ def test_a_daemon_that_was_read_handling_pods_has_started_whatever_it_answers() 
     assert story.verdict(pod) == "covered applied"
 
 
+def test_so_has_one_whose_output_has_a_hole_where_it_became_ready() -> None:
+    story = listening()
+    story.cluster_policy()
+    story.until(0)
+    pod = story.pod()
+    story.daemon()
+    story.begin()
+    story.down("text/node-a")
+    asked(story, serving=False, until=19)
+    assert story.verdict(pod) == "gap daemon-starting"
+    story.up("text/node-a")
+    story.learn(*story.policies)
+    story.write(pod)
+    story.until(61)
+    story.serves(serving=False)
+    assert story.verdict(pod) == "covered applied"
+
+
 def test_a_daemon_whose_messages_are_heard_has_started_whatever_it_answers() -> None:
     story, pod = unread()
-    story.until(5)
-    story.serves(serving=False)
-    story.until(20)
+    asked(story, serving=False, until=19)
+    assert story.verdict(pod) == "gap daemon-starting"
     story.message("Detected a Security Policy (added/shop/another)")
     assert story.verdict(pod) == "unknown no-evidence-source"
 
