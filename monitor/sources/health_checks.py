@@ -6,8 +6,9 @@ output is read, nobody is asked.
 
 Whether a health service can be reached is up to the network between, and to nothing that the daemon
 does: a port that is closed to us shows nothing. So all of them are one source, which is down while
-nobody answers. A service that takes the connection and says nothing shows nothing either. A daemon
-below v1.7.4 does so while it starts (dossier 1.1), and so does a proxy in between.
+somebody has to be asked and nobody answers. A service that takes the connection and says nothing
+shows nothing either. A daemon below v1.7.4 does so while it starts (dossier 1.1), and so does a
+proxy in between.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ STARTING_SECONDS: Final = 5.0
 not answer is asked again so soon too, then at twice the distance each time, up to the period."""
 JITTER: Final = 0.1
 NOBODY: Final = "no health service answers"
+IDLE: Final = "nobody is left to be asked"
 
 
 class HealthTarget(Struct, frozen=True):
@@ -70,6 +72,7 @@ class HealthChecks:
         self._crew = Crew()
         self._checks: dict[HealthTarget, _Check] = {}
         self._answering: set[HealthTarget] = set()
+        self._silent: set[HealthTarget] = set()
 
     def follow(self, targets: frozenset[HealthTarget]) -> None:
         """Ask these daemons from now on, and no others."""
@@ -77,6 +80,7 @@ class HealthChecks:
             target: self._checks.get(target) or _Check(target, self) for target in targets
         }
         self._answering &= targets
+        self._silent &= targets
         self._crew.assign({check.name: check for check in self._checks.values()})
 
     async def run(self) -> None:
@@ -93,15 +97,20 @@ class HealthChecks:
     async def ask(self, target: HealthTarget) -> bool | None:
         """Return whether a daemon has initialised; None where there is no answer."""
         if self._is_known(target):
+            self._silent.discard(target)
+            if self._sight.is_down and not self._silent:
+                self._deliver(self._sight.up(IDLE))
             return True
         serving = await self._answer(target)
         if target not in self._checks:
             return None
         if serving is None:
             self._answering.discard(target)
+            self._silent.add(target)
             if not self._answering:
                 self._deliver(self._sight.down(NOBODY))
             return None
+        self._silent.discard(target)
         self._answering.add(target)
         answer = HealthAnswered(
             node=target.node, pod_uid=target.pod_uid, restart=target.restart, serving=serving

@@ -14,6 +14,7 @@ from monitor.sources.daemon_health import SERVING
 from monitor.sources.health_checks import (
     ANSWER_SECONDS,
     AT_ONCE,
+    IDLE,
     JITTER,
     NOBODY,
     PERIOD_SECONDS,
@@ -188,6 +189,21 @@ async def test_the_source_is_up_while_any_daemon_answers() -> None:
             assert set(asking.intake.observations) == {UP, answered(serving=False, node="node-b")}
             asking.follow(target(f"{HOST}:{closed}", node="node-a"))
             await passes(asking.clock, lambda: DOWN in asking.intake.observations, step=STEP)
+
+
+async def test_the_source_is_up_again_when_nobody_is_left_to_be_asked() -> None:
+    known: set[str] = set()
+    asking = Asking(is_known=lambda one: one.node in known)
+    (closed,) = free_ports(1)
+    asking.follow(*(target(f"{HOST}:{closed}", node=node) for node in ("node-a", "node-b")))
+    async with running(asking.checks):
+        await asking.intake.holds(DOWN)
+        known.add("node-a")
+        await asking.passes(PERIOD_SECONDS * LATEST)
+        assert asking.intake.observations == [DOWN]
+        known.add("node-b")
+        await asking.passes(PERIOD_SECONDS * LATEST)
+        assert asking.intake.observations == [DOWN, SourceUp("health/daemons", IDLE)]
 
 
 async def test_five_hundred_closed_ports_are_one_source_that_is_down_once() -> None:
