@@ -62,6 +62,8 @@ class KubeArmor(Struct, frozen=True):
     """Dial every node's daemon directly too (from KubeArmor v1.7.4 on: older ones can crash)."""
     text: bool = True
     """Follow the daemons' own output through the API server."""
+    health: bool = True
+    """Ask the health services of those daemons whose start their output does not show."""
     tls: bool = False
     """Speak TLS to the relay and the daemons."""
     ca_file: Text | None = None

@@ -1,6 +1,7 @@
 """The sources of one cluster, as the configuration wants them."""
 
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from random import Random
 from typing import cast
@@ -9,19 +10,22 @@ from monitor import config
 from monitor.clock import Clock
 from monitor.core.kubernetes import POLICY_KINDS, Resource
 from monitor.core.model import Observation
-from monitor.daemons import Daemon, Roster
+from monitor.daemons import Daemon, Roster, Starts
 from monitor.errors import SourceError
 from monitor.sources import Intake, Source
 from monitor.sources.api_server import ApiServer
 from monitor.sources.cluster_access import Access, Credentials, from_kubeconfig, in_cluster
 from monitor.sources.daemon_feeds import DaemonFeeds
+from monitor.sources.daemon_health import places
 from monitor.sources.daemon_log import DaemonLog, DaemonTarget
 from monitor.sources.grpc import FeedSource, FeedTLS, Peer, Tap
+from monitor.sources.health_checks import HealthChecks, HealthTarget
 from monitor.sources.kubernetes import Collection, KubernetesSource
 
 USER_AGENT = "kubearmor-monitor"
 LOOPBACK = "127.0.0.1"
 FEED_PORT = 32767
+PATIENCE_SECONDS = 5.0
 CONFIGURATION_MAP = "kubearmor-config"
 REQUIRED: tuple[Resource, ...] = ("pods", "namespaces", "nodes")
 
@@ -88,11 +92,14 @@ class LiveSources:
         self._roster = Roster(
             namespace=configuration.kubearmor.namespace, changed=self._tell_followers
         )
+        self._starts = Starts() if configuration.kubearmor.health else None
         self.required = tuple(f"kubernetes/{resource}" for resource in REQUIRED)
 
     def observe(self, observation: Observation) -> None:
-        """Learn which daemons there are; called with every observation."""
+        """Learn which daemons there are, and whose start is known; called with everything."""
         self._roster.observe(observation)
+        if self._starts is not None:
+            self._starts.observe(observation)
 
     def build(self, intake: Intake) -> tuple[Source, ...]:
         """Return the sources, delivering there."""
@@ -113,6 +120,8 @@ class LiveSources:
             sources.append(self._relay(intake))
         if kubearmor.daemons:
             sources.append(self._daemons(intake))
+        if self._starts is not None:
+            sources.append(self._health(intake, self._starts))
         return tuple(sources)
 
     def _text(self, intake: Intake) -> Source:
@@ -150,6 +159,34 @@ class LiveSources:
         self._followers.append(follow)
         return feeds
 
+    def _health(self, intake: Intake, starts: Starts) -> Source:
+        kubearmor = self._configuration.kubearmor
+        beside = self._configuration.cluster.scope == "node"
+        tls = feed_tls(kubearmor, server_name=None)
+        checks = HealthChecks(
+            intake=intake,
+            clock=self._clock,
+            random=self._random,
+            is_known=lambda one: starts.is_known(one.node, one.pod_uid, one.restart),
+            patience=PATIENCE_SECONDS if kubearmor.text else 0.0,
+        )
+
+        def follow(daemons: frozenset[Daemon]) -> None:
+            starts.keep((daemon.uid, daemon.restart) for daemon in daemons)
+            running = [daemon for daemon in daemons if daemon.running and daemon.address]
+            # Where two run, one about to end, nobody can tell whose answer it is.
+            of_node = Counter(daemon.node for daemon in running)
+            alone = (daemon for daemon in running if of_node[daemon.node] == 1)
+            checks.follow(
+                frozenset(
+                    _health_target(one, host=LOOPBACK if beside else one.address, tls=tls)
+                    for one in alone
+                )
+            )
+
+        self._followers.append(follow)
+        return checks
+
     def _tell_followers(self, daemons: frozenset[Daemon]) -> None:
         for follow in self._followers:
             follow(daemons)
@@ -164,6 +201,15 @@ def _target(daemon: Daemon) -> DaemonTarget:
         restart=daemon.restart,
         container=daemon.container,
         running=daemon.running,
+    )
+
+
+def _health_target(daemon: Daemon, *, host: str, tls: FeedTLS | None) -> HealthTarget:
+    return HealthTarget(
+        node=daemon.node,
+        pod_uid=daemon.uid,
+        restart=daemon.restart,
+        places=places(host, release=daemon.release, tls=tls),
     )
 
 

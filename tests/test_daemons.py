@@ -1,8 +1,11 @@
 """The daemons, as Pods come and go."""
 
 import pytest
+from msgspec.structs import replace
 
+from monitor.core import facts
 from monitor.core.kubernetes import (
+    ContainerSpec,
     ContainerState,
     ContainerStatus,
     Metadata,
@@ -13,8 +16,16 @@ from monitor.core.kubernetes import (
     Running,
     Terminated,
 )
-from monitor.core.model import Changed, Listed, SourceUp
-from monitor.daemons import Daemon, Roster
+from monitor.core.model import (
+    Changed,
+    DaemonLine,
+    HealthAnswered,
+    Listed,
+    Observation,
+    SourceDown,
+    SourceUp,
+)
+from monitor.daemons import Daemon, Roster, Starts
 
 DAEMON = {"kubearmor-app": "kubearmor"}
 RELAY = {"kubearmor-app": "kubearmor-relay"}
@@ -158,3 +169,79 @@ def test_a_daemon_without_a_container_status_has_not_begun(
     roster.observe(Changed("pods", "ADDED", bare))
     ((known,),) = told
     assert (known.begun, known.running, known.restart, known.address) == (False, False, 0, "")
+
+
+# --- whose start is known -----------------------------------------------------------------------
+
+FIRST = facts.LifecycleReported("starting")
+BUILD = facts.ReleaseReported("v1.7.4", first_line=True)
+READY = facts.LifecycleReported("initialized")
+POD = facts.PodSeen(action="modified", namespace="shop", name="cart")
+OTHER = facts.Irrelevant()
+UP, DOWN = SourceUp("text/node-a"), SourceDown("text/node-a")
+RELAY_DOWN = SourceDown("alerts/relay")
+
+
+def line(fact: facts.Fact, *, restart: int = 0) -> DaemonLine:
+    return DaemonLine(
+        node="node-a",
+        pod="kubearmor/kubearmor-u",
+        pod_uid="u",
+        restart=restart,
+        container="kubearmor",
+        stamp=1,
+        fact=fact,
+    )
+
+
+def answer(*, serving: bool, restart: int = 0) -> HealthAnswered:
+    return HealthAnswered(node="node-a", pod_uid="u", restart=restart, serving=serving)
+
+
+@pytest.mark.parametrize(
+    ("observed", "known"),
+    [
+        ([], False),
+        ([UP], False),
+        ([UP, line(FIRST)], True),
+        ([UP, line(BUILD), line(OTHER)], True),
+        ([UP, line(FIRST), RELAY_DOWN], True),
+        ([UP, line(FIRST), DOWN], False),
+        ([UP, line(FIRST), DOWN, UP], True),
+        ([UP, line(OTHER), line(FIRST)], False),
+        ([UP, line(OTHER), line(POD)], True),
+        ([UP, line(FIRST), line(READY), DOWN], True),
+        ([UP, line(FIRST, restart=1)], False),
+        ([answer(serving=False)], False),
+        ([answer(serving=True)], True),
+        ([answer(serving=True, restart=1)], False),
+    ],
+)
+def test_a_start_is_known_that_is_read_or_over(observed: list[Observation], *, known: bool) -> None:
+    starts = Starts()
+    for observation in observed:
+        starts.observe(observation)
+    assert starts.is_known("node-a", "u", 0) is known
+
+
+def test_daemons_that_are_gone_are_forgotten() -> None:
+    starts = Starts()
+    starts.observe(answer(serving=True))
+    starts.observe(answer(serving=True, restart=1))
+    starts.keep([("u", 1)])
+    assert [starts.is_known("node-a", "u", restart) for restart in (0, 1)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("image", "release"),
+    [("kubearmor/kubearmor:v1.7.4", "v1.7.4"), ("kubearmor/kubearmor:stable", None), ("", None)],
+)
+def test_a_daemons_release_is_told_by_its_image(
+    image: str, release: str | None, told: list[frozenset[Daemon]]
+) -> None:
+    found = pod("a")
+    spec = replace(found.spec, containers=[ContainerSpec(name="kubearmor", image=image)])
+    Roster(namespace="kubearmor", changed=told.append).observe(
+        Changed("pods", "ADDED", replace(found, spec=spec))
+    )
+    assert told == [frozenset({replace(daemon("a"), release=release)})]

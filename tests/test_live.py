@@ -8,6 +8,7 @@ import pytest
 from monitor.clock import SystemClock
 from monitor.config import Cluster, Configuration, KubeArmor, Kubernetes
 from monitor.core.kubernetes import (
+    ContainerSpec,
     ContainerState,
     ContainerStatus,
     Metadata,
@@ -24,6 +25,7 @@ from monitor.sources.cluster_access import Access, Credentials
 from monitor.sources.daemon_feeds import DaemonFeeds
 from monitor.sources.daemon_log import DaemonLog, DaemonTarget
 from monitor.sources.grpc import Peer
+from monitor.sources.health_checks import HealthChecks, HealthTarget
 from tests.test_engine import Unheard
 
 NODE = Configuration(cluster=Cluster(scope="node", node="node-a"))
@@ -73,10 +75,14 @@ def test_in_the_scope_of_a_node_only_its_own_objects_are_watched() -> None:
 @pytest.mark.parametrize(
     ("configuration", "expected"),
     [
-        (Configuration(), ["text", "feeds/relay"]),
-        (Configuration(kubearmor=KubeArmor(text=False, relay="")), []),
-        (Configuration(kubearmor=KubeArmor(relay="", daemons=True)), ["text", "feeds/daemons"]),
-        (NODE, ["text"]),
+        (Configuration(), ["text", "feeds/relay", "health/daemons"]),
+        (Configuration(kubearmor=KubeArmor(text=False, relay="", health=False)), []),
+        (Configuration(kubearmor=KubeArmor(text=False, relay="")), ["health/daemons"]),
+        (
+            Configuration(kubearmor=KubeArmor(relay="", daemons=True, health=False)),
+            ["text", "feeds/daemons"],
+        ),
+        (NODE, ["text", "health/daemons"]),
     ],
 )
 def test_kubearmor_is_read_as_configured(configuration: Configuration, expected: list[str]) -> None:
@@ -89,35 +95,39 @@ class Followed:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.targets: list[frozenset[DaemonTarget]] = []
         self.peers: list[frozenset[Peer]] = []
+        self.asked: list[frozenset[HealthTarget]] = []
         monkeypatch.setattr(DaemonLog, "follow", lambda _, targets: self.targets.append(targets))
         monkeypatch.setattr(DaemonFeeds, "follow", lambda _, peers: self.peers.append(peers))
+        monkeypatch.setattr(HealthChecks, "follow", lambda _, asked: self.asked.append(asked))
+
+
+def daemon_pod(uid: str, *, address: str = "10.0.0.7", image: str = "kubearmor:v1.7.4") -> Pod:
+    status = ContainerStatus(
+        name="kubearmor", restart_count=2, state=ContainerState(running=Running())
+    )
+    labels = {"kubearmor-app": "kubearmor"}
+    return Pod(
+        metadata=Metadata(uid=uid, name="kubearmor-x", namespace="kubearmor", labels=labels),
+        spec=PodSpec(node_name="node-a", containers=[ContainerSpec(name="kubearmor", image=image)]),
+        status=PodStatus(pod_ip=address, container_statuses=[status]),
+    )
 
 
 @pytest.mark.parametrize(
-    ("cluster", "address", "expected"),
+    ("cluster", "address", "feed", "health"),
     [
-        (Cluster(), "10.0.0.7", "10.0.0.7:32767"),
-        (Cluster(), "fd00::7", "[fd00::7]:32767"),
-        (NODE.cluster, "10.0.0.7", "127.0.0.1:32767"),
+        (Cluster(), "10.0.0.7", "10.0.0.7:32767", "10.0.0.7:32766"),
+        (Cluster(), "fd00::7", "[fd00::7]:32767", "[fd00::7]:32766"),
+        (NODE.cluster, "10.0.0.7", "127.0.0.1:32767", "127.0.0.1:32766"),
     ],
 )
 def test_the_daemons_that_are_seen_are_followed(
-    cluster: Cluster, address: str, expected: str, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, address: str, feed: str, health: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     followed = Followed(monkeypatch)
     sources = live(Configuration(cluster=cluster, kubearmor=KubeArmor(daemons=True)))
     sources.build(Unheard())
-    running = ContainerState(running=Running())
-    status = ContainerStatus(name="kubearmor", restart_count=2, state=running)
-    metadata = Metadata(
-        uid="u", name="kubearmor-x", namespace="kubearmor", labels={"kubearmor-app": "kubearmor"}
-    )
-    pod = Pod(
-        metadata=metadata,
-        spec=PodSpec(node_name="node-a"),
-        status=PodStatus(pod_ip=address, container_statuses=[status]),
-    )
-    sources.observe(Changed("pods", "ADDED", pod))
+    sources.observe(Changed("pods", "ADDED", daemon_pod("u", address=address)))
     target = DaemonTarget(
         node="node-a",
         namespace="kubearmor",
@@ -128,7 +138,19 @@ def test_the_daemons_that_are_seen_are_followed(
         running=True,
     )
     assert followed.targets == [frozenset({target})]
-    assert followed.peers == [frozenset({Peer(expected, node="node-a")})]
+    assert followed.peers == [frozenset({Peer(feed, node="node-a")})]
+    asked = HealthTarget(node="node-a", pod_uid="u", restart=2, places=((health, None),))
+    assert followed.asked == [frozenset({asked})]
+
+
+def test_of_two_daemons_at_one_address_none_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is about to end, and nobody can tell which of them answers."""
+    followed = Followed(monkeypatch)
+    sources = live(Configuration())
+    sources.build(Unheard())
+    sources.observe(Changed("pods", "ADDED", daemon_pod("one")))
+    sources.observe(Changed("pods", "ADDED", daemon_pod("two")))
+    assert [len(asked) for asked in followed.asked] == [1, 0]
 
 
 def test_the_output_of_a_daemon_that_has_not_begun_is_not_asked_for(

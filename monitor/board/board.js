@@ -41,6 +41,7 @@ const SOURCE_KINDS = {
   alerts: "KubeArmor’s alerts",
   logs: "KubeArmor’s logs",
   messages: "KubeArmor’s messages",
+  health: "Daemons’ health services",
 };
 const NATURES = {
   "over-coverage": { tone: "excess", label: "Over-coverage", meaning: "more is in force than is asked for" },

@@ -124,9 +124,10 @@ async def looking(
 ) -> AsyncIterator[Look]:
     """Read a cluster for as long as the context is open; `required` are sources needed besides.
 
-    The relay is left out: a look is too short for alerts, and from outside it is out of reach.
+    The relay and the daemons' health services are left out: a look is too short for alerts and for
+    starts, and from outside they are out of reach.
     """
-    kubearmor = structs.replace(configuration.kubearmor, relay="")
+    kubearmor = structs.replace(configuration.kubearmor, relay="", health=False)
     configuration = structs.replace(configuration, kubearmor=kubearmor)
     clock, activity = SystemClock(), Activity(quiet_after=quiet_after)
     async with api_server(configuration.kubernetes, clock) as server:

@@ -26,6 +26,7 @@ from monitor.core.model import (
     Alert,
     Changed,
     DaemonLine,
+    HealthAnswered,
     Listed,
     Log,
     Message,
@@ -130,6 +131,8 @@ class Recorder:
                 return self._text(observation)
             case Alert() | Log() | Message():
                 return self._feed(observation)
+            case HealthAnswered():
+                return _health(observation)
 
     def _source(self, state: SourceUp | SourceDown) -> dict[str, Any]:
         word = "up" if isinstance(state, SourceUp) else "down"
@@ -169,6 +172,16 @@ class Recorder:
         if self.rejected or self.lost:
             text += f", {self.rejected + self.lost} unreadable"
         return text
+
+
+def _health(answer: HealthAnswered) -> dict[str, Any]:
+    return {
+        "kind": "health",
+        "node": answer.node,
+        "podUid": answer.pod_uid,
+        "restart": answer.restart,
+        "serving": answer.serving,
+    }
 
 
 async def _record(

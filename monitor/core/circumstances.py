@@ -25,7 +25,10 @@ class Limits(Struct, frozen=True):
 
 
 class NodeView(Struct, frozen=True):
-    """What holds for all pairs of a node at one instant."""
+    """What holds for all pairs of a node at one instant.
+
+    `seen_starting`: when the daemon last said that it is starting, where it had to be asked.
+    """
 
     node: NodeState
     incarnation: Incarnation | None
@@ -37,12 +40,17 @@ class NodeView(Struct, frozen=True):
     untracked: frozenset[str]
     unsupported: bool
     followed: bool
+    seen_starting: float | None
     blind: dict[str, float]
     unsettled_since: float | None
     expired: bool
     configured_at: float
     awaited: dict[PolicyKey, Judged]
     rollouts: dict[str, Rollout | None]
+
+    def was_seen_before(self, deadline: float) -> bool:
+        """Whether the daemon was starting when it was last asked, and may be ready by now."""
+        return self.seen_starting is not None and self.seen_starting < deadline
 
     @property
     def identity(self) -> tuple[str, int] | None:

@@ -21,6 +21,7 @@ from monitor.core.evidence import SHORT_ID, Incarnation, PolicyKey
 from monitor.core.explanation import ContainerExplanation, Explainer
 from monitor.core.findings import Findings
 from monitor.core.gaps import Ledger
+from monitor.core.health import HEALTH
 from monitor.core.hosts import SUBJECT, Hosts
 from monitor.core.joining import LIMIT_OF, Joining
 from monitor.core.judge import Judge
@@ -29,6 +30,7 @@ from monitor.core.model import (
     Announcement,
     Changed,
     DaemonLine,
+    HealthAnswered,
     Listed,
     Log,
     Message,
@@ -139,18 +141,25 @@ class Coverage:
         elif isinstance(observation, Changed):
             self._world.sources.get(f"kubernetes/{observation.resource}").hear(now)
             self._world.change(observation.resource, observation.type, observation.object, at=now)
-        elif isinstance(observation, Listed):
-            source = self._world.sources.get(f"kubernetes/{observation.resource}")
-            if source.hear(now):
-                self._world.mark_all()
-            self._world.list(observation.resource, observation.items, at=now)
-        elif isinstance(observation, Message):
-            self._message(observation, at=now)
-        elif isinstance(observation, Alert | Log):
-            self._report(observation, at=now)
-        elif isinstance(observation, SourceUp | SourceDown):
-            self._source(observation, at=now)
+        else:
+            self._take(observation, at=now)
         return self._decide()
+
+    def _take(self, observation: Observation, *, at: float) -> None:
+        """Take what is neither a line nor an object's change: the rarer kinds."""
+        if isinstance(observation, Listed):
+            source = self._world.sources.get(f"kubernetes/{observation.resource}")
+            if source.hear(at):
+                self._world.mark_all()
+            self._world.list(observation.resource, observation.items, at=at)
+        elif isinstance(observation, Message):
+            self._message(observation, at=at)
+        elif isinstance(observation, Alert | Log):
+            self._report(observation, at=at)
+        elif isinstance(observation, HealthAnswered):
+            self._health(observation, at=at)
+        elif isinstance(observation, SourceUp | SourceDown):
+            self._source(observation, at=at)
 
     def tick(self, now: float) -> Sequence[Announcement]:
         """Let time pass; afterwards `next_deadline()` is later than `now`."""
@@ -335,7 +344,7 @@ class Coverage:
         complete = self._propagation.everywhere(policy, self._world.nodes)
         self._announced.extend(timing for timing in (learned_here, complete) if timing is not None)
 
-    # --- messages, alerts and logs --------------------------------------------------------------
+    # --- messages, health, alerts, logs ---------------------------------------------------------
 
     def _message(self, message: Message, *, at: float) -> None:
         """Take a line of a daemon's output as its message feed repeats it."""
@@ -356,6 +365,13 @@ class Coverage:
             self._world.dirty[container.id] = None
         elif subject is None and not isinstance(message.fact, UNTELLING):
             self._world.mark_node(node)
+
+    def _health(self, answer: HealthAnswered, *, at: float) -> None:
+        """Take what a daemon's health service says of its start."""
+        self._world.sources.get(HEALTH).last_event = at
+        node = self._world.node(answer.node)
+        node.health.take(answer, at=at)
+        self._world.mark_node(node)
 
     def _report(self, report: Alert | Log, *, at: float) -> None:
         feed = "alerts" if isinstance(report, Alert) else "logs"

@@ -206,3 +206,10 @@ Fact: TypeAlias = (
     | Irrelevant
     | Unrecognised
 )
+
+
+def opens(fact: Fact) -> bool:
+    """Whether a line that says so is the first that an incarnation prints."""
+    if isinstance(fact, LifecycleReported):
+        return fact.phase == "starting"
+    return isinstance(fact, ReleaseReported) and fact.first_line

@@ -129,7 +129,7 @@ class _HostPair:
         deadline = self._settled_by(start + self.limits.grace)
         if self.lost is None and self.now < deadline:
             return self._pending(deadline)
-        if unread and incarnation is not None:
+        if incarnation is not None and (unread or self.view.was_seen_before(deadline)):
             return self._unknown(blindness(self.node, incarnation))
         if self.view.unsettled_since is not None:
             return self._unknown("source-outage")

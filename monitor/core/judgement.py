@@ -116,7 +116,7 @@ class _Pair(Silence):
         deadline = self._deadline_without_daemon()
         if self._is_early(deadline):
             return self._pending(self._settled_by(deadline))
-        if unread and incarnation is not None:
+        if incarnation is not None and (unread or self.view.was_seen_before(deadline)):
             return self._unknown(self._blindness(incarnation), predicted=None)
         if self.view.unsettled_since is not None:
             return self._unknown("source-outage", predicted=None)

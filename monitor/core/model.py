@@ -118,8 +118,21 @@ class Message(Struct, frozen=True, gc=False):
     fact: Fact
 
 
+class HealthAnswered(Struct, frozen=True, gc=False):
+    """A daemon's health service answered (dossier 1.3): for that incarnation, as we knew it.
+
+    `serving`: it serves its feeds, so it has initialised; else it is still starting. A service that
+    cannot be reached, or that does not answer, makes no observation: it shows nothing.
+    """
+
+    node: str
+    pod_uid: str
+    restart: int
+    serving: bool
+
+
 Observation: TypeAlias = (
-    SourceUp | SourceDown | Listed | Changed | DaemonLine | Alert | Log | Message
+    SourceUp | SourceDown | Listed | Changed | DaemonLine | Alert | Log | Message | HealthAnswered
 )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from monitor.core import facts
 from monitor.core.blindness import Source
 from monitor.core.evidence import Incarnation
+from monitor.core.health import Answers, HealthOfNode
 from monitor.core.instants import second_of
 from monitor.core.kubernetes import ContainerStatus, Node, Pod
 from monitor.core.marks import MarksOfNode
@@ -60,10 +61,20 @@ class DaemonPod:
 
     @property
     def image_release(self) -> str | None:
-        containers = self.pod.spec.containers or ()
-        image = next((c.image for c in containers if c.name == DAEMON_CONTAINER), "")
-        tag = image.rsplit("@", 1)[0].rpartition(":")[2] if ":" in image else ""
-        return tag if parse(tag) else None
+        return image_release(self.pod)
+
+
+def image_release(pod: Pod) -> str | None:
+    """What the tag of a daemon's image says, if it is a version."""
+    containers = pod.spec.containers or ()
+    image = next((c.image for c in containers if c.name == DAEMON_CONTAINER), "")
+    tag = image.rsplit("@", 1)[0].rpartition(":")[2] if ":" in image else ""
+    return tag if parse(tag) else None
+
+
+def began_of(incarnation: Incarnation) -> Interval:
+    """When an incarnation began: its container's start, else when it was first seen."""
+    return incarnation.running or (incarnation.first_seen, incarnation.first_seen)
 
 
 def _daemon_set(pod: Pod) -> str | None:
@@ -88,6 +99,7 @@ class NodeState:
         self.containers: dict[str, ContainerRecord] = {}
         self.clock = NodeClock()
         self.overheard: dict[tuple[str, int], Overheard] = {}
+        self.health = HealthOfNode()
 
     # --- the daemon's Pods --------------------------------------------------------------------
 
@@ -248,13 +260,38 @@ class NodeState:
         return cause, incarnation.ended
 
     def ready_since(self, incarnation: Incarnation, *, start_assumed: float) -> Interval | None:
-        """When that incarnation had initialised; unread: its start and a generous time more."""
+        """When that incarnation had initialised; None if it has not.
+
+        Where its output does not show it: what its health service showed, else its start and a
+        generous time more.
+        """
         if incarnation.initialized_at is not None:
             return incarnation.initialized_at
         if self.could_have_read(incarnation):
             return None
-        began = incarnation.running or (incarnation.first_seen, incarnation.first_seen)
-        return (began[1] + start_assumed, began[1] + start_assumed)
+        began = began_of(incarnation)
+        assumed = began[1] + start_assumed
+        answers = self.answers(incarnation)
+        if answers is None:
+            return (assumed, assumed)
+        return answers.ready(began=began[0], assumed=assumed)
+
+    def answers(self, incarnation: Incarnation) -> Answers | None:
+        """What its health service showed of a start that its output does not show.
+
+        A daemon that handles Pods, or whose messages are heard, has started, whatever it answered.
+        """
+        if incarnation.initialized_at is not None or self.could_have_read(incarnation):
+            return None
+        answers = self.health.of(incarnation.identity, began=began_of(incarnation)[0])
+        if answers is None or answers.served is not None:
+            return answers
+        return None if incarnation.last_pod_position or incarnation.overheard else answers
+
+    def seen_starting(self, incarnation: Incarnation, *, now: float) -> float | None:
+        """When its health service last said that it has not initialised, if that still counts."""
+        answers = self.answers(incarnation)
+        return answers.starting if answers is not None and now < answers.starting_until else None
 
     def could_have_read(self, incarnation: Incarnation) -> bool:
         """Whether its output is being read from the first line on."""
@@ -272,20 +309,23 @@ class NodeState:
 
     def awaited_until(self, incarnation: Incarnation) -> float:
         """Until when it is no wonder that nothing was read yet of an incarnation."""
-        began = incarnation.running or (incarnation.first_seen, incarnation.first_seen)
-        return began[1] + AWAITED
+        return began_of(incarnation)[1] + AWAITED
 
     def follows(self, incarnation: Incarnation, *, now: float) -> bool:
-        """Whether its output is read whole, or is awaited since the one before ended.
+        """Whether all that it can have done was seen.
 
-        What messages tell of it meanwhile does not make it one that is not read.
+        So it is where its output is read whole, or is awaited since the one before ended, and where
+        it has done nothing yet because it is still starting. What messages tell of it meanwhile
+        does not make it one that is not read.
         """
-        incarnation = self.incarnations[incarnation.identity]
-        if self.could_have_read(incarnation):
+        unheard = self.incarnations[incarnation.identity]
+        if self.could_have_read(unheard):
             return True
-        if incarnation.lines or incarnation.holes or not self.text.outages:
+        if self.seen_starting(incarnation, now=now) is not None:
+            return True
+        if unheard.lines or unheard.holes or not self.text.outages:
             return False
-        return not self._missed_the_end() and now <= self.awaited_until(incarnation)
+        return not self._missed_the_end() and now <= self.awaited_until(unheard)
 
     def _missed_the_end(self) -> bool:
         """Whether the output was unread when the last incarnation ended, not because it ended."""
@@ -372,11 +412,8 @@ class NodeState:
         return heard.take(fact, clock=self.clock, stamp=stamp, at=at)
 
     def _open(self, incarnation: Incarnation, line: DaemonLine, *, at: float) -> None:
-        fact = line.fact
         incarnation.first_seen = incarnation.first_seen or at
-        incarnation.opened = (
-            isinstance(fact, facts.LifecycleReported) and fact.phase == "starting"
-        ) or (isinstance(fact, facts.ReleaseReported) and fact.first_line)
+        incarnation.opened = facts.opens(line.fact)
         if not incarnation.opened:
             incarnation.holes.append((0.0, at))
         if incarnation is self.latest():

@@ -1,10 +1,12 @@
 """What holds for all pairs of a node at one instant, looked up once for many judgements."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from monitor.core.circumstances import Limits, NodeView
 from monitor.core.deadlines import Deadlines
-from monitor.core.nodes import NodeState
+from monitor.core.evidence import Incarnation
+from monitor.core.nodes import NodeState, Phase
 from monitor.core.semantics import behaviour
 from monitor.core.sight import is_expired
 from monitor.core.world import World
@@ -40,18 +42,15 @@ class Views:
         node = self._world.node(name)
         phase, since = node.phase(now=now, start_assumed=self._limits.start_assumed)
         incarnation = node.current()
-        if phase == "starting" and incarnation is not None:
-            ready = node.ready_since(incarnation, start_assumed=self._limits.start_assumed)
-            if ready is not None and ready[1] > now:
-                self._deadlines.put(node.name, ready[1])
         blind = {
             resource: source.blind_since
             for resource, source in self._world.sources.collections.items()
             if source.blind_since is not None
         }
         followed = incarnation is None or node.follows(incarnation, now=now)
-        if followed and incarnation is not None and not node.could_have_read(incarnation):
-            self._deadlines.put(node.name, max(now, node.awaited_until(incarnation)) + TURN)
+        turn = min(self._turns(node, incarnation, phase, now=now), default=None)
+        if turn is not None:
+            self._deadlines.put(node.name, turn)
         unsettled = [since for resource, since in blind.items() if resource in SETTLING]
         release = node.release(incarnation)
         return NodeView(
@@ -62,6 +61,7 @@ class Views:
             untracked=self._world.untracked(node),
             unsupported=node.is_beyond_reach(),
             followed=followed,
+            seen_starting=None if incarnation is None else node.seen_starting(incarnation, now=now),
             behaviour=behaviour(release),
             release=release,
             began=self._began,
@@ -72,6 +72,21 @@ class Views:
             awaited={},
             rollouts={},
         )
+
+    def _turns(
+        self, node: NodeState, incarnation: Incarnation | None, phase: Phase, *, now: float
+    ) -> Iterator[float]:
+        """When time alone will change how the node is seen."""
+        if incarnation is None or node.could_have_read(incarnation):
+            return
+        if phase == "starting":
+            answers = node.answers(incarnation)
+            ready = node.ready_since(incarnation, start_assumed=self._limits.start_assumed)
+            turns = (answers.starting_until if answers else 0.0, ready[1] if ready else 0.0)
+            yield from (turn for turn in turns if turn > now)
+        awaited = node.awaited_until(incarnation)
+        if awaited >= now and node.follows(incarnation, now=now):
+            yield awaited + TURN
 
     def _is_shut_out(self, node: NodeState) -> bool:
         """Whether an expired certificate keeps us from what would tell of the node."""

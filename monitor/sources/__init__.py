@@ -30,7 +30,7 @@ class Intake(Protocol):
         """Count an input that cannot be used, and name it in the log once per kind and reason.
 
         `kind` is of a small closed set (`kubernetes/RESOURCE`, `alerts`, `logs`, `messages`,
-        `text`); `detail` is for people and may quote untrusted input.
+        `text`, `health`); `detail` is for people and may quote untrusted input.
         """
         ...
 

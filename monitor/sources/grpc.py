@@ -245,7 +245,7 @@ class FeedSource:
                 self._intake.reject(kind=kind, reason="too-long", detail=error.details() or "")
             return error.code()
         except asyncio.CancelledError:
-            if _asked_to_stop():
+            if asked_to_stop():
                 raise
             return None
         finally:
@@ -311,6 +311,7 @@ def _reason(code: grpc.StatusCode | None) -> str:
     return "stream ended" if code is grpc.StatusCode.OK else code.name
 
 
-def _asked_to_stop() -> bool:
+def asked_to_stop() -> bool:
+    """Whether the running task is being cancelled, and not by the peer of its call."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

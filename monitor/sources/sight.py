@@ -14,6 +14,10 @@ class Sight:
     def is_up(self) -> bool:
         return isinstance(self._said, SourceUp)
 
+    @property
+    def is_down(self) -> bool:
+        return isinstance(self._said, SourceDown)
+
     def up(self, reason: str) -> list[SourceUp | SourceDown]:
         """Return what is to be delivered now that the source can be read."""
         return self._say(SourceUp(self.name, reason))

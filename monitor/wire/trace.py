@@ -17,7 +17,14 @@ import zstandard
 from msgspec import Struct
 
 from monitor.core.kubernetes import TYPES, Object, Resource
-from monitor.core.model import Changed, Listed, Observation, SourceDown, SourceUp
+from monitor.core.model import (
+    Changed,
+    HealthAnswered,
+    Listed,
+    Observation,
+    SourceDown,
+    SourceUp,
+)
 from monitor.errors import ConfigurationError
 from monitor.wire import kubearmor
 from monitor.wire.daemon_text import read_line
@@ -169,6 +176,18 @@ def _text(members: Mapping[str, Any]) -> Observation:
     )
 
 
+def _health(members: Mapping[str, Any]) -> Observation:
+    serving = members["serving"]
+    if not isinstance(serving, bool):
+        raise TypeError(f"serving {serving!r} is neither true nor false")
+    return HealthAnswered(
+        node=str(members["node"]),
+        pod_uid=str(members["podUid"]),
+        restart=int(members["restart"]),
+        serving=serving,
+    )
+
+
 def _source(members: Mapping[str, Any]) -> Observation:
     name, reason = str(members["name"]), str(members.get("reason", ""))
     if members["state"] == "up":
@@ -185,5 +204,6 @@ _KINDS: Final[dict[str, Callable[[Mapping[str, Any]], Observation | None]]] = {
     "alert": lambda members: kubearmor.alert_from_json(members["data"], via=members["via"]),
     "log": lambda members: kubearmor.log_from_json(members["data"], via=members["via"]),
     "message": lambda members: kubearmor.message_from_json(members["data"], via=members["via"]),
+    "health": _health,
     "source": _source,
 }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from monitor.core.kubernetes import Metadata, Pod
 from monitor.core.model import (
     Changed,
     DaemonLine,
+    HealthAnswered,
     Listed,
     Observation,
     SourceDown,
@@ -21,6 +23,7 @@ from monitor.core.model import (
 )
 from monitor.wire import kubearmor
 from monitor.wire.pb import feeder_pb2
+from monitor.wire.trace import Moment, Trace
 from tests.clock import ManualClock
 
 POD = b'{"metadata":{"uid":"u","resourceVersion":"7"},"spec":{"volumes":[1]}}'
@@ -151,6 +154,17 @@ def test_an_alert_is_written_with_every_field_it_came_with(recorded: Recorded) -
     recorded.recorder.deliver([kubearmor.alert(message, via="relay")])
     data = {"Timestamp": "5", "HostName": "n", "PolicyName": "p", "PID": 7}
     assert recorded.lines == [{"at": 100.0, "kind": "alert", "via": "relay", "data": data}]
+
+
+def test_an_answer_of_a_health_service_is_written_and_read_back(
+    recorded: Recorded, tmp_path: Path
+) -> None:
+    answer = HealthAnswered(node="n", pod_uid="u", restart=2, serving=True)
+    recorded.recorder.deliver([answer])
+    header = {"trace": 1, "cluster": "x", "started": 99.0}
+    path = tmp_path / "trace.jsonl"
+    path.write_bytes(b"\n".join(map(orjson.dumps, (header, *recorded.lines))))
+    assert list(Trace(path)) == [Moment(at=100.0, observation=answer)]
 
 
 def test_time_never_goes_back_in_a_recording(recorded: Recorded) -> None:

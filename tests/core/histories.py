@@ -16,6 +16,7 @@ from monitor.core.model import (
     Announcement,
     Changed,
     DaemonLine,
+    HealthAnswered,
     Listed,
     Log,
     Observation,
@@ -43,6 +44,7 @@ RULES: Final = (BLOCK_APT, BLOCK_YUM, AUDIT_APT)
 ACTIONS: Final = (
     "pod", "pod", "cluster policy", "policy", "touch", "edit", "remove policy", "namespace",
     "relabel", "annotate", "restart container", "terminate", "delete", "kill", "replace", "act",
+    "ask",
 )  # fmt: skip
 
 PAUSES: Final = (0.01, 0.3, 2.0, 15.0, 70.0)
@@ -74,10 +76,12 @@ class Life:
     """A cluster of two nodes that lives through steps.
 
     `deployed`: its daemons are Pods of a DaemonSet, without which nothing can be rolled out.
+    `unread`: of the second node's daemons only their health services are ever heard.
     """
 
-    def __init__(self, *, release: str, deployed: bool = False) -> None:
+    def __init__(self, *, release: str, deployed: bool = False, unread: bool = False) -> None:
         self.release = release
+        self.unread = unread
         self.deployed = deployed
         self.story = Story(started=-60.0)
         self.daemons: dict[str, Daemon] = {}
@@ -88,9 +92,12 @@ class Life:
     def _begin(self) -> None:
         story = self.story
         story.up(*(f"kubernetes/{name}" for name in RESOURCES), reason="listed")
-        story.up(*FEEDS)
+        story.up(*FEEDS, "health/daemons")
         for node in NODES:
-            story.up(f"text/{node}")
+            if self.unread and node == NODES[1]:
+                story.unheard.add(f"text/{node}")
+            else:
+                story.up(f"text/{node}")
         self.head = len(story.history)
         for name in ("kube-system", "kubearmor", *NAMESPACES):
             story.namespace(name, age=1000)
@@ -225,6 +232,10 @@ class Life:
                     path = policy.spec["process"]["matchPaths"][0]["path"]
                     self.story.alert(pod, policy=policy.name, Resource=path)
 
+    def _ask(self, one: int, _other: int) -> None:
+        """A node's daemon is asked whether it serves."""
+        self.story.serves(NODES[one % 2])
+
     def _name(self) -> str:
         self.names += 1
         return f"policy-{self.names}"
@@ -240,7 +251,9 @@ class Life:
         daemon = self.daemons[node] = Daemon(incarnation)
         for policy in self.story.policies:
             daemon.policies[policy.name] = (policy, frozenset(self.story.namespaces))
-        self.story.wait(1)
+        self.story.wait(0.5)
+        self.story.serves(node, serving=False)
+        self.story.wait(0.5)
         self.story.boot(node)
         for pod in self.pods:
             if pod.node == node and pod.containers:
@@ -341,6 +354,8 @@ def stream_of(observation: Observation) -> str:
         return f"text/{observation.node}"
     if isinstance(observation, Alert | Log):
         return "alerts/relay"
+    if isinstance(observation, HealthAnswered):
+        return "health/daemons"
     return "sources"
 
 

@@ -19,6 +19,7 @@ from monitor.core.model import (
     Changed,
     ContainerCoverage,
     Gap,
+    HealthAnswered,
     Incident,
     Listed,
     Observation,
@@ -839,6 +840,15 @@ class Story:
                 **fields,
             }
             self.observe(kubearmor.message_from_json(members, via="relay"))
+
+    def serves(self, node: str = "node-a", *, serving: bool = True) -> None:
+        """The health service of the node's daemon says whether it serves its feeds."""
+        daemon = self.daemons[node]
+        self.observe(
+            HealthAnswered(
+                node=node, pod_uid=daemon.pod.uid, restart=daemon.restart, serving=serving
+            )
+        )
 
     def _event(self, pod: PodOf, *, ago: float) -> dict[str, object]:
         moment = datetime.fromtimestamp(self.clock(pod.node) - ago - 0.001, UTC)

@@ -673,6 +673,17 @@ def starting() -> tuple[Story, PodOf]:
     return story, pod
 
 
+def starting_unread() -> tuple[Story, PodOf]:
+    """Its output is not read; its health service says that it is starting."""
+    story = listening(text=False)
+    story.daemon()
+    story.cluster_policy()
+    pod = story.pod()
+    story.wait(12)
+    story.serves(serving=False)
+    return story, pod
+
+
 def blind() -> tuple[Story, PodOf]:
     story, pod = applied()
     story.down("kubernetes/pods")
@@ -721,6 +732,7 @@ NO_SPACE = "the kernel refused: update: no space left on device"
         (contradicted, f"+ effect: {DONE} (alerts) at 6"),
         (revived, f"- map: {ENDED} (text/node-a) at 11"),
         (starting, f"- daemon: {UNFINISHED} (text/node-a) at -60"),
+        (starting_unread, f"- daemon: {UNFINISHED} (health/daemons) at -60"),
         (blind, "? objects: pods cannot be read (kubernetes/pods) at 1"),
     ],
 )
@@ -728,3 +740,29 @@ def test_the_first_answer_that_leaves_no_choice_decides(
     told: Callable[[], tuple[Story, PodOf]], step: str
 ) -> None:
     assert last(*told()) == step
+
+
+@pytest.mark.parametrize(
+    ("serves", "step"),
+    [
+        (True, "+ daemon: {} is ready (health/daemons) at -40"),
+        (
+            False,
+            (
+                "+ daemon: {} runs, and is taken for ready: its start was not read "
+                "(kubernetes/pods) at 0"
+            ),
+        ),
+    ],
+)
+def test_a_start_that_was_not_read_is_told_by_what_shows_it(*, serves: bool, step: str) -> None:
+    story = listening(text=False)
+    story.daemon()
+    story.cluster_policy()
+    story.until(-40)
+    if serves:
+        story.serves()
+    pod = story.pod()
+    story.until(30)
+    told = step.format("kubearmor/kubearmor-node-a-5 (restart 0)")
+    assert told in explained(story, pod)

@@ -43,10 +43,11 @@ IDLE_SECONDS = 0.5
 class KubeArmor:
     """Use it as a context manager, in the event loop of the test.
 
-    Daemons listen on their node's address at `daemon_port`, the relay on 127.0.0.1 at
-    `relay_port`. After an absence of the API server every informer of every daemon lists anew on
-    its own, as late as `informer_waits` lead to. `release_of` reads a daemon's release from its
-    Pod's image, `zone` is the offset of the local time in which the daemons stamp their lines.
+    Daemons listen on their node's address at `daemon_port`, those with a port for their health
+    service also at `health_port` if that is given, the relay on 127.0.0.1 at `relay_port`. After an
+    absence of the API server every informer of every daemon lists anew on its own, as late as
+    `informer_waits` lead to. `release_of` reads a daemon's release from its Pod's image, `zone` is
+    the offset of the local time in which the daemons stamp their lines.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class KubeArmor:
         folder: Path,
         daemon_port: int,
         relay_port: int,
+        health_port: int | None = None,
         debug: bool = False,
         relay_retry_seconds: float = 5.0,
         informer_waits: Waits | None = None,
@@ -71,6 +73,7 @@ class KubeArmor:
         self._api = ApiServer(url=url, token=token, ca_file=ca_file)
         self._folder = folder
         self._daemon_port = daemon_port
+        self._health_port = health_port
         self._debug = debug
         self._zone = zone
         self._release_of = release_of
@@ -293,6 +296,7 @@ class KubeArmor:
             daemon=daemon,
             file=file,
             port=self._daemon_port,
+            health_port=self._health_port,
             zone=self._zone,
             wake=self._wake.set,
         )

@@ -19,7 +19,14 @@ from tests.emulator.releases import Release
 from tests.emulator.schedule import Schedule, Timing
 from tests.emulator.selection import Policy
 from tests.emulator.settings import Settings
-from tests.emulator.starting import NODE_ID, RUNTIME_MESSAGE, STEPS, node_values, section
+from tests.emulator.starting import (
+    AFTER_DEFINITIONS,
+    NODE_ID,
+    RUNTIME_MESSAGE,
+    STEPS,
+    node_values,
+    section,
+)
 from tests.emulator.switches import Failures
 from tests.emulator.world import Key, Object, RuntimeContainer, World, key_of
 
@@ -73,7 +80,7 @@ class Daemon:
         self.initialized: float | None = None
         self._world = world
         self._last_line = 0.0
-        self._runtime_up = self._terminating = False
+        self._runtime_up = self._terminating = self._has_node = False
         self._delivered: dict[str, dict[Key, str]] = {}
         self._lists_again: dict[str, float] = {}
         self._schedule = Schedule(
@@ -105,6 +112,17 @@ class Daemon:
     @property
     def exited(self) -> bool:
         return self._schedule.stopped
+
+    @property
+    def health(self) -> bool | None:
+        """Whether its health service serves LogService; None while there is nobody to answer.
+
+        Of its own it has one from v1.7.4 on, before it serves; else it comes with the feeds.
+        """
+        if self.serving:
+            return True
+        answers = self.release.has_health_port and self._has_node
+        return False if answers and not self._terminating and not self.exited else None
 
     def start(self, now: float) -> None:
         """Begin at `now`; what follows happens at its own instants (`due`, `advance`)."""
@@ -240,6 +258,9 @@ class Daemon:
         def do() -> None:
             if step != "boot" and self.failures.stuck_at_start:
                 return
+            if step in AFTER_DEFINITIONS and self.failures.definitions_missing:
+                return
+            self._has_node |= step == "node"
             if step in special:
                 special[step]()
             elif step in WATCHED or step in POLICIES:

@@ -15,6 +15,8 @@ from monitor.wire.pb import feeder_pb2, feeder_pb2_grpc
 
 QUEUE = 1000
 FILTERS = {"WatchAlerts": frozenset({"all", "policy"}), "WatchLogs": frozenset({"all", "system"})}
+SERVICE = "feeder.LogService"
+SERVING = b"\x08\x01"
 SERVER_OPTIONS = (
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -115,12 +117,63 @@ class LogServer(feeder_pb2_grpc.LogServiceServicer):
             self._client("Deleted the", uid, stream)
 
 
-class Listener:
-    """A LogServer on one address; before `serve` it accepts connections and never answers."""
+class HealthService:
+    """grpc.health.v1 as daemons have it: the server as a whole is well from its creation on.
 
-    def __init__(self, *, address: str, port: int, feed: Feed, client: Client) -> None:
+    `serving` tells whether LogService is: until then it is a service that nobody knows.
+    """
+
+    def __init__(self, serving: Callable[[], bool]) -> None:
+        self._serving = serving
+
+    def join(self, server: grpc.aio.Server) -> None:
+        handlers: dict[str, Any] = {"Check": grpc.unary_unary_rpc_method_handler(self._check)}
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("grpc.health.v1.Health", handlers),)
+        )
+
+    async def _check(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        # One field of the message: its tag, its length, the service's name.
+        service = request[2:].decode()
+        if service and not (service == SERVICE and self._serving()):
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+        return SERVING
+
+
+class HealthListener:
+    """The health service at a port of its own, which is there before the feeds are."""
+
+    def __init__(self, *, address: str, port: int, serving: Callable[[], bool]) -> None:
         self.address = address
         self.port = port
+        self._service = HealthService(serving)
+        self._server: grpc.aio.Server | None = None
+
+    async def open(self) -> None:
+        server = grpc.aio.server(options=SERVER_OPTIONS)
+        self._service.join(server)
+        self.port = server.add_insecure_port(f"{self.address}:{self.port}")
+        await server.start()
+        self._server = server
+
+    async def close(self) -> None:
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.stop(grace=None)
+
+
+class Listener:
+    """A LogServer on one address; before `serve` it accepts connections and never answers.
+
+    `health`: whether the health service is here too.
+    """
+
+    def __init__(
+        self, *, address: str, port: int, feed: Feed, client: Client, health: bool = False
+    ) -> None:
+        self.address = address
+        self.port = port
+        self._health = HealthService(lambda: True) if health else None
         self._servicer = LogServer(feed, client=client)
         self._mute: socket.socket | None = None
         self._server: grpc.aio.Server | None = None
@@ -138,6 +191,8 @@ class Listener:
         self._unmute()
         server = grpc.aio.server(options=SERVER_OPTIONS)
         feeder_pb2_grpc.add_LogServiceServicer_to_server(self._servicer, server)
+        if self._health is not None:
+            self._health.join(server)
         self.port = server.add_insecure_port(f"{self.address}:{self.port}")
         await server.start()
         self._server = server

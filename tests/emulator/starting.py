@@ -26,6 +26,9 @@ STEPS = {
     "ready": 2.1147,
     "pods": 2.1235,
 }
+AFTER_DEFINITIONS = frozenset(
+    step for step, seconds in STEPS.items() if seconds >= STEPS["informers"]
+)
 NODE_ID = "3d1219c7c4c5404aaa1f6d2a48adfda4"
 ADDED_ANNOTATIONS = {"kubearmor-policy": "audited", "kubearmor-visibility": "none"}
 RUNTIME_MESSAGE = 'time="$seconds" level=info msg="%s"'

@@ -33,6 +33,9 @@ class Failures:
     stuck_at_start: bool = False
     """It waits for its node's record for ever: nothing after that is started."""
 
+    definitions_missing: bool = False
+    """It waits for the definitions of its policies: nothing after that is started."""
+
     hung: bool = False
     """Its handlers stand still; what is in the kernel stays there."""
 

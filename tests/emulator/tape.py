@@ -14,6 +14,7 @@ from tests.emulator.lines import Line, cri_entry, written
 from tests.emulator.world import Object
 
 TOLD_SECONDS = 0.004
+HEALTH = "health/daemons"
 FEEDS = {"alerts": "alert", "logs": "log", "messages": "message"}
 
 Record = dict[str, Any]
@@ -71,6 +72,18 @@ class Tape:
                 line=entry,
             )
         return stamp
+
+    def health(self, *, node: str, pod: Object, restart: int, serving: bool, at: float) -> None:
+        """Write what a daemon's health service answered."""
+        self._add(
+            HEALTH,
+            at,
+            kind="health",
+            node=node,
+            podUid=pod["metadata"]["uid"],
+            restart=restart,
+            serving=serving,
+        )
 
     def report(self, feed: str, fields: Mapping[str, Any], *, at: float) -> None:
         """Write an alert, a log or a message that the relay passed on."""

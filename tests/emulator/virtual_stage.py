@@ -16,7 +16,7 @@ from tests.emulator.daemon import Daemon
 from tests.emulator.kubelet import Namespaces
 from tests.emulator.objects import Life, Workload, seconds
 from tests.emulator.releases import release
-from tests.emulator.tape import FEEDS, Tape
+from tests.emulator.tape import FEEDS, HEALTH, Tape
 from tests.emulator.world import Object, RuntimeContainer, World, container_id, key_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ STARTED = 1_795_000_000.25
 CLUSTER = "virtual"
 ANNOUNCED_SECONDS = 0.35
 PUBLISHED_SECONDS = 0.9
+ASKED_SECONDS = 5.0
 RESOURCES = (
     "namespaces",
     "nodes",
@@ -157,10 +158,27 @@ class VirtualStage:
         """Let a source be read from now on."""
         kind, _, resource = source.partition("/")
         reason = "listed" if kind == "kubernetes" else "connected"
+        first = source not in self._seen
         self._seen.add(source)
         self.tape.source(source, "up", reason, at=self.now)
         if kind == "kubernetes":
             self.tape.list(resource, self._listed(resource), at=self.now)
+        if source == HEALTH and first:
+            self._ask()
+
+    def _ask(self) -> None:
+        """Ask the daemons whose output cannot be read whether they serve, again and again."""
+        for node, station in self._stations.items():
+            serving = station.daemon.health
+            if serving is not None and f"text/{node}" in self.tape.blind:
+                self.tape.health(
+                    node=node,
+                    pod=station.pod(),
+                    restart=station.life.restarts,
+                    serving=serving,
+                    at=self.now,
+                )
+        self._later(ASKED_SECONDS, self._ask)
 
     def _listed(self, resource: str) -> list[Object]:
         held = self.world.objects.get(resource, {})

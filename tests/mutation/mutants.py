@@ -33,7 +33,19 @@ DECIDING: Final[dict[str, frozenset[str]]] = {
     "defaults.py": frozenset(),
     "host_policies.py": frozenset(),
     "containers.py": frozenset({"exempt", "unsupported", "_beyond_reach", "mode"}),
-    "nodes.py": frozenset({"phase", "_is_replaced", "ending", "ready_since", "is_beyond_reach"}),
+    "nodes.py": frozenset(
+        {
+            "phase",
+            "_is_replaced",
+            "ending",
+            "ready_since",
+            "answers",
+            "seen_starting",
+            "follows",
+            "is_beyond_reach",
+        }
+    ),
+    "health.py": frozenset(),
     "causes/entry.py": frozenset({"concerns", "remedy_on"}),
 }
 """The modules in which causes are decided, and in which functions; none named are all of them."""

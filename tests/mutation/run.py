@@ -28,6 +28,7 @@ TESTS: Final = ROOT / "tests" / "core"
 SLOW: Final = frozenset(
     {
         "test_diagnosis.py",
+        "test_health_laws.py",
         "test_laws.py",
         "test_lint.py",
         "test_partial.py",
@@ -43,13 +44,14 @@ FIRST: Final[dict[str, tuple[str, ...]]] = {
     "collision": ("collisions",),
     "containers": ("exempt", "hosts"),
     "defaults": ("reasons",),
+    "health": ("health",),
     "host_expectation": ("hosts",),
     "host_policies": ("hosts",),
     "host_semantics": ("hosts", "node_selector"),
     "judgement": ("gaps", "lost", "covered", "unknown"),
     "namesakes": ("namesakes",),
     "node_selector": ("node_selector",),
-    "nodes": ("gaps", "lost", "hosts"),
+    "nodes": ("gaps", "lost", "hosts", "health"),
     "prediction": ("releases", "gaps"),
     "proof": ("covered", "lost"),
     "question": ("gaps", "lost"),

@@ -1,46 +1,21 @@
 """A daemon's health service, and the certificates that servers present."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
-from grpc import aio
 
 from monitor.core.diagnosis.findings import Certificate
-from monitor.sources.daemon_health import REQUEST, SERVING, configured, presented, serving
+from monitor.sources.daemon_health import SERVING, configured, places, presented, serving
+from monitor.sources.grpc import FeedTLS
 from monitor.wire.certificates import pem_good_until
 from tests.rig.ports import free_ports
 from tests.sources.certificates import Authority
 from tests.sources.scripted_feed import ScriptedFeed
+from tests.sources.scripted_health import HOST, ScriptedHealth
 
-HOST = "127.0.0.1"
-
-
-@asynccontextmanager
-async def answering(answer: bytes | grpc.StatusCode) -> AsyncIterator[int]:
-    """Serve grpc.health.v1 with one answer; give the port."""
-
-    async def check(request: bytes, context: aio.ServicerContext[Any, Any]) -> bytes:
-        assert request == REQUEST
-        if isinstance(answer, grpc.StatusCode):
-            await context.abort(answer)
-        assert isinstance(answer, bytes)
-        return answer
-
-    server = aio.server(options=(("grpc.so_reuseport", 0),))
-    handlers: dict[str, Any] = {"Check": grpc.unary_unary_rpc_method_handler(check)}
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("grpc.health.v1.Health", handlers),)
-    )
-    port = server.add_insecure_port(f"{HOST}:0")
-    await server.start()
-    try:
-        yield port
-    finally:
-        await server.stop(None)
+TLS = FeedTLS(ca_file="ca.crt")
 
 
 @pytest.mark.parametrize(
@@ -50,13 +25,14 @@ async def answering(answer: bytes | grpc.StatusCode) -> AsyncIterator[int]:
         (b"\x08\x02", "starting"),
         (grpc.StatusCode.NOT_FOUND, "starting"),
         (grpc.StatusCode.UNIMPLEMENTED, "UNIMPLEMENTED"),
+        (b"\xff", "no answer of a health service"),
     ],
 )
 async def test_a_daemon_says_whether_it_serves(
     answer: bytes | grpc.StatusCode, failure: str
 ) -> None:
-    async with answering(answer) as port:
-        probe = await serving("node-1", host=HOST, release="v1.7.4", tls=None, port=port)
+    async with ScriptedHealth(answer) as health:
+        probe = await serving("node-1", host=HOST, release="v1.7.4", tls=None, port=health.port)
     assert (probe.name, probe.failure) == ("node-1", failure)
 
 
@@ -64,6 +40,26 @@ async def test_a_port_where_nobody_listens_is_named() -> None:
     (port,) = free_ports(1)
     probe = await serving("node-1", host=HOST, release=None, tls=None, port=port)
     assert probe.failure == "UNAVAILABLE"
+
+
+@pytest.mark.parametrize(
+    ("release", "expected"),
+    [
+        ("v1.7.4", [("10.0.0.7:32766", None)]),
+        ("v1.8.0", [("10.0.0.7:32766", None)]),
+        ("v1.7.3", [("10.0.0.7:32767", TLS)]),
+        (None, [("10.0.0.7:32766", None), ("10.0.0.7:32767", TLS)]),
+        ("stable", [("10.0.0.7:32766", None), ("10.0.0.7:32767", TLS)]),
+    ],
+)
+def test_the_release_tells_the_port_and_whether_it_speaks_tls(
+    release: str | None, expected: list[tuple[str, FeedTLS | None]]
+) -> None:
+    assert list(places("10.0.0.7", release=release, tls=TLS)) == expected
+
+
+def test_an_address_of_version_six_is_bracketed() -> None:
+    assert places("fd00::7", release="v1.7.4", tls=None) == (("[fd00::7]:32766", None),)
 
 
 @pytest.fixture
@@ -100,8 +96,8 @@ async def test_a_server_out_of_reach_is_named() -> None:
 
 
 async def test_a_server_that_does_not_speak_tls_is_named() -> None:
-    async with answering(SERVING) as port:
-        shown = await presented("relay", host=HOST, port=port, tls=None)
+    async with ScriptedHealth(SERVING) as health:
+        shown = await presented("relay", host=HOST, port=health.port, tls=None)
     assert shown.until is None
     assert shown.failure
 

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+import grpc
 import pytest
 from aiohttp import web
 
@@ -12,6 +13,7 @@ from monitor.sources import Source
 from monitor.sources.api_server import ApiServer
 from monitor.sources.daemon_log import DaemonLog, DaemonTarget
 from monitor.sources.grpc import FeedSource, Peer
+from monitor.sources.health_checks import HealthChecks, HealthTarget
 from monitor.sources.kubernetes import Collection, KubernetesSource
 from monitor.wire.pb import feeder_pb2
 from tests.clock import ManualClock
@@ -31,6 +33,7 @@ from tests.sources.scripted_api import (
     status,
 )
 from tests.sources.scripted_feed import ScriptedFeed
+from tests.sources.scripted_health import ScriptedHealth
 from tests.sources.scripted_kubelet import ScriptedKubelet, stamped
 
 
@@ -154,8 +157,48 @@ class Feeds:
         self._feed.send("alerts", feeder_pb2.Alert(UpdatedTime="2026-11-23T21:31:36.8Z"))
 
 
+class Health:
+    """A daemon that is starting for ever says so each time that it is asked."""
+
+    def __init__(self) -> None:
+        self.intake = Recording()
+        self.clock = ManualClock()
+        self._health = ScriptedHealth(grpc.StatusCode.NOT_FOUND)
+
+    async def __aenter__(self) -> Self:
+        await self._health.start()
+        self.source = HealthChecks(
+            intake=self.intake,
+            clock=self.clock,
+            random=chance(),
+            is_known=lambda _: False,
+            patience=0.0,
+        )
+        places = ((self._health.address, None),)
+        self.source.follow(frozenset({HealthTarget("a", "u", 0, places)}))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._health.stop()
+
+    async def fail(self) -> None:
+        await self._health.stop()
+
+    async def heal(self) -> None:
+        if not self._health.listening:
+            await self._health.start()
+
+    async def speak(self) -> None:
+        """It says nothing unasked."""
+
+
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("stage", [Pods, Text, Feeds])
+@pytest.mark.parametrize("stage", [Pods, Text, Feeds, Health])
 async def test_a_source_keeps_the_law(stage: Callable[[], Stage], law: Law) -> None:
     async with stage() as on_stage:
         await law(on_stage)

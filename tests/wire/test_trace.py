@@ -14,6 +14,7 @@ from monitor.core.model import (
     Alert,
     Changed,
     DaemonLine,
+    HealthAnswered,
     Listed,
     Log,
     Message,
@@ -34,6 +35,7 @@ TEXT = {
     "container": "kubearmor",
     "line": "2026-11-23T21:27:44.389151700Z 2026-11-23 21:27:44.376375\tINFO\tNRI connection lost",
 }
+HEALTH = {"node": "node-a", "podUid": "u", "restart": 2, "serving": False}
 
 
 def written(path: Path, *lines: dict[str, Any] | bytes) -> Path:
@@ -75,6 +77,7 @@ def test_every_kind_of_line_becomes_an_observation(tmp_path: Path) -> None:
         },
         {"at": 105, "kind": "text", **TEXT},
         {"at": 106, "kind": "mark", "text": "for readers"},
+        {"at": 107, "kind": "health", **HEALTH},
     )
     assert read == [
         Moment(at=101, observation=SourceUp("text/node-a", "opened")),
@@ -94,6 +97,10 @@ def test_every_kind_of_line_becomes_an_observation(tmp_path: Path) -> None:
             ),
         ),
         Moment(at=106, mark="for readers"),
+        Moment(
+            at=107,
+            observation=HealthAnswered(node="node-a", pod_uid="u", restart=2, serving=False),
+        ),
     ]
 
 
@@ -167,6 +174,8 @@ DAMAGED: dict[str, dict[str, Any] | bytes] = {
         "via": "relay",
         "data": {"UpdatedTime": "x"},
     },
+    "an answer that is neither": {"at": 101, "kind": "health", **HEALTH, "serving": "yes"},
+    "an answer of no node": {"at": 101, "kind": "health", "podUid": "u", "restart": 0},
     "a list": b"[]",
     "bytes that are no text": b'{"at":101,"kind":"mark","text":"\xff"}',
     "deep nesting": b'{"at":101,"kind":' + b"[" * 100_000,

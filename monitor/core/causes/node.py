@@ -94,7 +94,8 @@ NODE: Final = (
         ),
         shown_by=(
             "The daemon's container is running and its output has no `Initialized KubeArmor` "
-            "since its start; the health service does not know feeder.LogService."
+            "since its start; or, where its output was not read, its health service still did not "
+            "know feeder.LogService when it was asked after the grace period."
         ),
         remedy=(
             "Seconds of this are normal. If it stays, read where its output stops (`kubectl -n "

@@ -13,6 +13,7 @@ from monitor.core.explanation.deciding import blind_resource, decided_by
 from monitor.core.explanation.subject import Subject
 from monitor.core.explanation.values import Question, Step
 from monitor.core.explanation.written import pod, profile, push, rule_map, runtime
+from monitor.core.health import HEALTH
 from monitor.core.kubernetes import POLICY_RESOURCES
 
 BEFORE_DAEMON: Final[tuple[Question, ...]] = ("supported", "exempt", "objects", "daemon")
@@ -98,13 +99,17 @@ def _daemon(subject: Subject) -> Iterator[Step]:
     incarnation = subject.view.incarnation
     pod = incarnation.pod or subject.view.node.pod_name(incarnation.pod_uid)
     name = f"{pod} (restart {incarnation.restart})"
+    answers = subject.view.node.answers(incarnation)
     if phase == "starting":
-        yield subject.no("daemon", f"{name} has not finished starting", subject.text, at)
-    elif incarnation.initialized_at is None:
+        place = subject.text if answers is None else HEALTH
+        yield subject.no("daemon", f"{name} has not finished starting", place, at)
+    elif incarnation.initialized_at is not None:
+        yield subject.yes("daemon", f"{name} is ready", subject.text, at)
+    elif answers is not None and answers.served is not None:
+        yield subject.yes("daemon", f"{name} is ready", HEALTH, at)
+    else:
         text = f"{name} runs, and is taken for ready: its start was not read"
         yield subject.yes("daemon", text, "kubernetes/pods", at)
-    else:
-        yield subject.yes("daemon", f"{name} is ready", subject.text, at)
 
 
 def _release(subject: Subject) -> Iterator[Step]:

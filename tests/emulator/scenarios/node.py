@@ -11,16 +11,19 @@ from tests.emulator.scenarios.scenario import (
 )
 from tests.emulator.steps import (
     AddNode,
+    Blind,
     Deploy,
     Fail,
     Kill,
     Replace,
     Run,
+    See,
     StartAgain,
     Wait,
 )
 from tests.emulator.switches import Failures
 
+TEXT = f"text/{STAGE}"
 VICTIM = "team/victim/main"
 RUN = Run("team/victim")
 COVERED = Picture({VICTIM: on(APPLIED)})
@@ -85,6 +88,27 @@ NODE = (
         shows=Picture({VICTIM: on("gap daemon-starting")}, nodes={STAGE: "gap daemon-starting"}),
         troubles=_gap("daemon-starting"),
         heals=(Fail(STAGE), Replace(STAGE)),
+        then=COVERED,
+        remedy="read where its output stops",
+    ),
+    Scenario(
+        "daemon-starting",
+        title="its health service says so, its output is not read",
+        before=(
+            See("health/daemons"),
+            Blind(TEXT),
+            Fail(STAGE, Failures(definitions_missing=True)),
+            Replace(STAGE),
+            Wait(20),
+        ),
+        wrong=(RUN,),
+        shows=Picture(
+            {VICTIM: on("gap daemon-starting")},
+            nodes={STAGE: "gap daemon-starting"},
+            blind=(TEXT,),
+        ),
+        troubles=_gap("daemon-starting"),
+        heals=(Fail(STAGE), Replace(STAGE), Wait(20), See(TEXT, missed=True)),
         then=COVERED,
         remedy="read where its output stops",
     ),
