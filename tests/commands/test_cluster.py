@@ -1,6 +1,7 @@
 """Commands that look at a cluster: check, explain, record."""
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -95,6 +96,30 @@ async def test_a_recording_says_the_same_as_the_cluster(api: RecordedApi, tmp_pa
     replayed = await call("replay", trace, "--report", "-")
     verdicts = [one["verdict"] for one in json.loads(replayed.output)["containers"]]
     assert sorted(verdicts) == ["covered", "covered", "exempt", "exempt", "gap", "gap", "gap"]
+
+
+async def test_a_recording_ends_with_one_json_object_where_one_is_asked_for(
+    api: RecordedApi, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace.jsonl"
+    ended = await call("record", trace, "--seconds", "1", "--output", "json", **{URL: api.url})
+    assert (ended.code, ended.errors) == (0, "")
+    said = json.loads(ended.output)
+    kinds = Counter(json.loads(line)["kind"] for line in trace.read_text().splitlines()[1:])
+    assert said == {
+        "file": str(trace),
+        "seconds": pytest.approx(1, abs=5),
+        "observations": dict(kinds),
+        "unreadable": {"sources": [], "rejected": [], "lost": 0},
+    }
+    assert {"list", "source", "text"} <= kinds.keys()
+
+
+async def test_a_recording_of_nothing_says_as_json_what_was_down(tmp_path: Path) -> None:
+    asked = ["record", tmp_path / "trace.jsonl", "--seconds", "1", "--output", "json"]
+    ended = await call(*asked, **{URL: "http://127.0.0.1:1"})
+    assert ended.code == 3
+    assert "kubernetes/pods" in json.loads(ended.output)["unreadable"]["sources"]
 
 
 async def test_a_recording_is_not_written_over(api: RecordedApi, tmp_path: Path) -> None:
