@@ -52,6 +52,14 @@ SECURITY_HEADERS = {
 }
 
 
+class ListenError(ConfigurationError):
+    """An address that cannot be had; `problem` says which and why, the message what to do too."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}: configure another address (http.probes, http.api)")
+        self.problem = problem
+
+
 class View(Protocol):
     """What the server may ask, on the loop; every answer is of one instant and cheap to give.
 
@@ -117,7 +125,7 @@ class HttpServer:
         self.api_url: str | None = None
 
     async def start(self) -> None:
-        """Listen. Raises `ConfigurationError` if an address cannot be had."""
+        """Listen. Raises `ListenError` if an address cannot be had."""
         routes = {self._probes: self._probe_routes()}
         routes[self._api] = [*routes.get(self._api, ()), *self._api_routes()]
         urls = {
@@ -151,10 +159,8 @@ class HttpServer:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             await self.stop()
-            raise ConfigurationError(
-                f"cannot listen on {host or ''}:{port} ({error.strerror or error}): configure"
-                " another address (http.probes, http.api)"
-            ) from error
+            reason = error.strerror or str(error)
+            raise ListenError(f"cannot listen on {host or ''}:{port} ({reason})") from error
         bound = runner.addresses[0]
         return f"http://{_host_in_url(host or '127.0.0.1')}:{bound[1]}/"
 

@@ -107,10 +107,13 @@ async def test_as_json_it_prints_a_line_for_all_that_it_announces_and_nothing_el
         assert await called.ended() == (0, "", "")
 
 
-async def test_an_address_that_is_taken_is_named(board: aiohttp.ClientSession) -> None:
+async def test_an_address_that_is_taken_is_named_with_the_option_for_another(
+    board: aiohttp.ClientSession,
+) -> None:
     assert board._base_url is not None
     port = board._base_url.port
     async with calling("demo", "--port", port) as second:
         ended = await second.ended()
-    assert ended.code == 2
-    assert f"cannot listen on 127.0.0.1:{port}" in ended.errors
+    assert (ended.code, ended.output) == (2, "")
+    assert ended.errors.startswith(f"kubearmor-monitor: cannot listen on 127.0.0.1:{port} (")
+    assert ended.errors.endswith("): choose another with --port, or leave it out for a free one\n")

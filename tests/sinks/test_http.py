@@ -193,7 +193,8 @@ async def test_an_address_in_use_is_an_error_that_says_what_to_configure() -> No
     async with serving() as served:
         port = int(str(served.server.api_url).rpartition(":")[2].strip("/"))
 
-        with pytest.raises(ConfigurationError, match=rf"cannot listen on 127.0.0.1:{port} "):
+        told = rf"cannot listen on 127.0.0.1:{port} \(.*\): configure another address \(http"
+        with pytest.raises(ConfigurationError, match=told):
             async with serving(probes=None, api=("127.0.0.1", port)):
                 pass
 

@@ -15,9 +15,11 @@ from monitor.commands.arguments import port, speed
 from monitor.commands.demo.narration import TEXTS, Lines, Narration, Phase, Words
 from monitor.commands.demo.playback import Playback, PlaybackClock
 from monitor.config import Cluster, Configuration, Jsonl
+from monitor.errors import ConfigurationError
 from monitor.logs import logging_to
 from monitor.metrics import Metrics
 from monitor.retry import cancelled
+from monitor.sinks.http import ListenError
 from monitor.wire.trace import Trace
 
 RECORDING = "seed.jsonl.zst"
@@ -114,6 +116,9 @@ async def _demonstrate(trace: Trace, options: Namespace) -> None:
         narrating = asyncio.create_task(_narrate(narration, service, playback, started=started))
         try:
             await service.run([playback], stop)
+        except ListenError as error:
+            hint = "choose another with --port, or leave it out for a free one"
+            raise ConfigurationError(f"{error.problem}: {hint}") from error
         finally:
             await cancelled(narrating)
 
