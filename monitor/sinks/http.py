@@ -84,6 +84,10 @@ class View(Protocol):
         """
         ...
 
+    def explain_node(self, name: str) -> Mapping[str, Any] | None:
+        """Return a node with all that led to its verdict and those of its policies, or None."""
+        ...
+
     async def metrics(self, *, openmetrics: bool) -> bytes: ...
 
     def missing(self) -> Sequence[str]:
@@ -176,6 +180,7 @@ class HttpServer:
             web.get("/api/v1/summary", self._summary),
             web.get("/api/v1/stream", self._events),
             web.get("/api/v1/explain/{namespace}/{pod}", self._explain),
+            web.get("/api/v1/nodes/{node}/explain", self._explain_node),
             *(web.get(f"/api/v1/{section}", self._rows) for section in SECTIONS),
         ]
         if self._demo is not None:
@@ -225,6 +230,13 @@ class HttpServer:
         explanation = self._view.explain(namespace, pod)
         if explanation is None:
             raise web.HTTPNotFound(text=f"no container of a Pod {namespace}/{pod} is running")
+        return _json(request, explanation)
+
+    async def _explain_node(self, request: web.Request) -> web.StreamResponse:
+        node = request.match_info["node"]
+        explanation = self._view.explain_node(node)
+        if explanation is None:
+            raise web.HTTPNotFound(text=f"no node {node} is known")
         return _json(request, explanation)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:

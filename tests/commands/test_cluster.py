@@ -57,12 +57,16 @@ async def test_check_prints_what_is_not_protected(api: RecordedApi) -> None:
     assert "shop-front" not in ended.output
 
 
-async def test_check_has_a_line_for_each_node_with_a_host_policy_that_is_not_in_force() -> None:
+async def test_check_and_explain_tell_a_host_policy_that_is_not_in_force() -> None:
     async with RecordedApi("seed-v1.7.4", until=EARLY) as api:
         metadata = {"uid": "guard-1", "name": "guard", "generation": 1}
         spec = {"nodeSelector": {"matchLabels": {"kubernetes.io/hostname": "node-a"}}}
         api.objects["kubearmorhostpolicies"]["guard-1"] = {"metadata": metadata, "spec": spec}
         ended = await call("check", **{URL: api.url})
+        explained = await call("explain", "--node", "node-a", **{URL: api.url})
+    assert (explained.code, explained.errors) == (1, "")
+    assert explained.output.startswith("node node-a: gap, enforcer-absent\n")
+    assert "KubeArmorHostPolicy guard: gap, enforcer-absent (certain)" in explained.output
     _counts, _, _heading, *rows = ended.output.splitlines()
     # The recorded daemons found no LSM on their machine, so they take their nodes for audited.
     line = "gap (the node itself) node-a guard enforcer-absent"
