@@ -22,7 +22,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "run": "watch a cluster and publish what is found: the service",
     "check": "look at a cluster once and print which containers are not protected",
-    "explain": "say all that is known of one Pod's containers, and what to do",
+    "explain": "say all that is known of one Pod's containers or of a node, and what to do",
     "wait": "wait until every container of a workload is protected: a gate for pipelines",
     "doctor": "say what is wrong, or could go wrong, with KubeArmor on a cluster",
     "simulate": "say who would gain, lose and collide if policies were applied",

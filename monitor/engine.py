@@ -23,7 +23,7 @@ from typing import Protocol, TypeAlias
 from msgspec import structs
 
 from monitor.clock import Clock
-from monitor.core.explanation import ContainerExplanation
+from monitor.core.explanation import ContainerExplanation, NodeExplanation
 from monitor.core.model import (
     Announcement,
     Observation,
@@ -58,6 +58,8 @@ class Core(Protocol):
     def explain(
         self, namespace: str, pod: str, container: str | None = None, *, at: float
     ) -> Sequence[ContainerExplanation]: ...
+
+    def explain_node(self, name: str, *, at: float) -> NodeExplanation | None: ...
 
 
 class Outbox(Protocol):
@@ -225,6 +227,10 @@ class Engine:
     ) -> Sequence[ContainerExplanation]:
         """Return all that led to the verdicts of a Pod's running containers, or of that one."""
         return self._core.explain(namespace, pod, container, at=self._advance())
+
+    def explain_node(self, name: str) -> NodeExplanation | None:
+        """Return all that led to the verdicts of a node's policies; None if there is none."""
+        return self._core.explain_node(name, at=self._advance())
 
     def statistics(self) -> Statistics:
         """Return the core's numbers, with the input that was rejected before it."""

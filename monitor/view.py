@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from monitor.core.explanation import ContainerExplanation
+from monitor.core.explanation import ContainerExplanation, NodeExplanation
 from monitor.core.model import Report, Statistics
 from monitor.metrics import Metrics, OutboxStatistics
 from monitor.wire.report import plain, rfc3339
@@ -21,6 +21,8 @@ class Reported(Protocol):
     def report(self) -> Report: ...
 
     def explain(self, namespace: str, pod: str) -> Sequence[ContainerExplanation]: ...
+
+    def explain_node(self, name: str) -> NodeExplanation | None: ...
 
     def statistics(self) -> Statistics: ...
 
@@ -87,6 +89,10 @@ class EngineView:
         if not found:
             return None
         return {"at": rfc3339(found[0].at), "containers": [plain(one) for one in found]}
+
+    def explain_node(self, name: str) -> Mapping[str, Any] | None:
+        found = self._engine.explain_node(name)
+        return None if found is None else plain(found)
 
     async def metrics(self, *, openmetrics: bool) -> bytes:
         self._metrics.copy(self._engine.statistics(), self._outbox.statistics())

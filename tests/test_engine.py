@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from monitor.core.explanation import ContainerExplanation
+from monitor.core.explanation import ContainerExplanation, NodeExplanation
 from monitor.core.model import (
     Announcement,
     ContainerGone,
@@ -95,6 +95,10 @@ class ScriptedCore:
     ) -> Sequence[ContainerExplanation]:
         self.decisions.append((f"explain {namespace}/{pod}/{container}", at))
         return ()
+
+    def explain_node(self, name: str, *, at: float) -> NodeExplanation | None:
+        self.decisions.append((f"explain {name}", at))
+        return None
 
 
 class ListedOutbox:
@@ -366,4 +370,6 @@ async def test_an_explanation_is_of_now(
 ) -> None:
     await clock.advance(5)
     engine.explain("shop", "cart", "app")
-    assert core.decisions == [("explain shop/cart/app", START + 5)]
+    engine.explain_node("node-a")
+    asked = ["explain shop/cart/app", "explain node-a"]
+    assert core.decisions == [(one, START + 5) for one in asked]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from monitor.core.explanation import ContainerExplanation
+from monitor.core.explanation import ContainerExplanation, NodeExplanation
 from monitor.core.model import (
     ContainerCoverage,
     Finding,
@@ -39,6 +39,12 @@ def container(name: str, verdict: Verdict, *, namespace: str = "a") -> Container
 def explained(coverage: ContainerCoverage, *, at: float) -> ContainerExplanation:
     said = {name: getattr(coverage, name) for name in coverage.__struct_fields__}
     return ContainerExplanation(**said | {"at": at, "others": (), "gaps": (), "incidents": ()})
+
+
+def explained_node(coverage: NodeCoverage, *, at: float) -> NodeExplanation:
+    said = {name: getattr(coverage, name) for name in coverage.__struct_fields__}
+    more = {"at": at, "phase": "ready", "since": (1.0, 2.0), "policies": (), "others": ()}
+    return NodeExplanation(**said | more)
 
 
 def node(name: str, *verdicts: Verdict) -> NodeCoverage:
@@ -110,6 +116,10 @@ class Asked:
             if (one.namespace, one.pod) == (namespace, pod)
         ]
 
+    def explain_node(self, name: str) -> NodeExplanation | None:
+        found = [one for one in self.nodes if one.node == name]
+        return explained_node(found[0], at=100 + self.now) if found else None
+
     def statistics(self) -> Statistics:
         return EMPTY_STATISTICS
 
@@ -162,6 +172,16 @@ def test_a_pod_is_explained_by_its_containers() -> None:
     assert found["at"] == "1970-01-01T00:01:40.000000Z"
     assert [(one["verdict"], one["others"]) for one in found["containers"]] == [("gap", [])]
     assert view(asked).explain("b", "other") is None
+
+
+def test_a_node_is_explained_by_itself() -> None:
+    asked = Asked()
+    asked.nodes = (node("node-a"),)
+    found = view(asked).explain_node("node-a")
+    assert found is not None
+    assert (found["node"], found["at"]) == ("node-a", "1970-01-01T00:01:40.000000Z")
+    assert found["since"] == ["1970-01-01T00:00:01.000000Z", "1970-01-01T00:00:02.000000Z"]
+    assert view(asked).explain_node("node-b") is None
 
 
 def test_rows_are_shown_as_in_the_report() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import orjson
@@ -20,6 +20,7 @@ from monitor.core.lint.remarks import Enforcer, Manifest, Remark
 from monitor.core.semantics import parse
 from monitor.errors import ConfigurationError
 
+NAME = ("metadata", "name")
 EXAMPLES = """\
 examples:
   kubearmor-monitor lint policies/
@@ -86,6 +87,7 @@ def run(options: Namespace) -> int:
     documents = reading.documents
     policies = tuple(one.manifest for one in documents) if options.files else standing
     found = remarks(policies, beside=standing, cluster=cluster, enforcers=enforcers)
+    found += _repetitions(documents)
     located = list(_located(found, documents))
     _write(options.output, located, reading, policies=len(policies))
     return int(any(one.remark.severity != "note" for one in located))
@@ -125,6 +127,35 @@ def remarks(
         found += ((index, one) for one in collisions[policy.key])
         found += ((index, one) for one in remarks_in(policy, cluster))
     return found
+
+
+def _repetitions(documents: Sequence[Document]) -> Iterator[tuple[int, Remark]]:
+    """The documents that are the same policy as others: only the last one applied is in force."""
+    alike: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for index, document in enumerate(documents):
+        if document.is_named:
+            alike[document.manifest.key].append(index)
+    for indices in alike.values():
+        for index in indices if len(indices) > 1 else ():
+            others = [documents[one] for one in indices if one != index]
+            yield index, _repetition(documents[index], others)
+
+
+def _repetition(document: Document, others: Sequence[Document]) -> Remark:
+    places = ", ".join(f"{one.file}:{one.line(NAME)}" for one in others)
+    differ = any(one.manifest.spec != document.manifest.spec for one in others)
+    reason = (
+        "what it says is not the same, and only the one that is applied last is in force."
+        if differ
+        else "it says the same. One of them is enough."
+    )
+    return Remark(
+        code="name-collision",
+        severity="error" if differ else "note",
+        policy=document.manifest,
+        path=NAME,
+        reason=f"The same policy is also in {places}: {reason}",
+    )
 
 
 def _located(found: Iterable[tuple[int, Remark]], documents: list[Document]) -> Iterator[Located]:

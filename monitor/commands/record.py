@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import sys
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,13 +43,15 @@ EXAMPLES = """\
 examples:
   kubearmor-monitor record trace.jsonl.zst
   kubearmor-monitor record trace.jsonl.zst --relay 127.0.0.1:32767 --seconds 300
+  kubearmor-monitor record trace.jsonl.zst --seconds 5m --output json | jq .observations
   kubearmor-monitor replay trace.jsonl.zst
 
 Objects, lines and messages are written whole, as they came. From outside of the cluster the relay
 is reached through a port-forward and --relay; without --relay, and without one in the
 configuration file, alerts and logs are left out. A trace holds names, labels, annotations and
 command lines of the cluster: look through it before you give it away.
-Ctrl-C ends the recording.
+Ctrl-C ends the recording. With --output json it then prints one JSON object: the file, how many
+seconds and how many observations of each kind it holds, and what could not be read.
 """
 PROGRESS_SECONDS = 1.0
 KINDS: Mapping[type[Alert | Log | Message], str] = {Alert: "alert", Log: "log", Message: "message"}
@@ -61,6 +64,12 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=duration, metavar="N", help="end by itself after so long (also 5m)"
     )
+    parser.add_argument(
+        "--output",
+        choices=("text", "json"),
+        default="text",
+        help="what is printed at the end",
+    )
 
 
 def run(options: Namespace) -> int:
@@ -69,7 +78,15 @@ def run(options: Namespace) -> int:
         relay = options.relay or ""
         kubearmor = structs.replace(configuration.kubearmor, relay=relay)
         configuration = structs.replace(configuration, kubearmor=kubearmor)
-    asyncio.run(_record(configuration, options.trace, seconds=options.seconds))
+    recorder = asyncio.run(_record(configuration, options.trace, seconds=options.seconds))
+    if options.output == "json":
+        _say("")
+        written = {"file": str(options.trace), **recorder.summary()}
+        sys.stdout.write(orjson.dumps(written, option=orjson.OPT_INDENT_2).decode() + "\n")
+    else:
+        _say(f"{options.trace}: {recorder.progress()}", end="\n")
+    if not recorder.heard:
+        raise SourceError(f"nothing could be read: {options.trace} says no more than that")
     return 0
 
 
@@ -84,16 +101,16 @@ class Recorder:
         clock: Clock,
         observer: Callable[[Observation], None],
     ) -> None:
-        self.lines = 0
         self.lost = 0
-        self.rejected = 0
+        self.kinds: Counter[str] = Counter()
+        self.rejected: Counter[tuple[str, str]] = Counter()
         self.sources: dict[str, str] = {}
         self.heard = False
         self._write = write
         self._tape = tape
         self._clock = clock
         self._observer = observer
-        self._last = 0.0
+        self._started = self._last = clock.now()
 
     def deliver(self, observations: Sequence[Observation]) -> None:
         self._last = max(self._last, self._clock.now())
@@ -103,15 +120,15 @@ class Recorder:
             if members is None:
                 self.lost += 1
             else:
-                self.lines += 1
+                self.kinds[members["kind"]] += 1
                 self._write({"at": round(self._last, 6), **members})
 
     async def room(self) -> None:
         """Return at once: a file takes what comes."""
 
     def reject(self, *, kind: str, reason: str, detail: str) -> None:
-        del kind, reason, detail
-        self.rejected += 1
+        del detail
+        self.rejected[kind, reason] += 1
 
     def _members(self, observation: Observation) -> dict[str, Any] | None:
         match observation:
@@ -165,13 +182,31 @@ class Recorder:
 
     def progress(self) -> str:
         up = sum(state == "up" for state in self.sources.values())
-        down = [name for name, state in self.sources.items() if state == "down"]
-        text = f"{self.lines} lines, {up} sources up"
+        down = self._down()
+        text = f"{self.kinds.total()} lines, {up} sources up"
         if down:
-            text += f", down: {', '.join(sorted(down)[:3])}{' …' if len(down) > 3 else ''}"
-        if self.rejected or self.lost:
-            text += f", {self.rejected + self.lost} unreadable"
+            text += f", down: {', '.join(down[:3])}{' …' if len(down) > 3 else ''}"
+        if unreadable := self.rejected.total() + self.lost:
+            text += f", {unreadable} unreadable"
         return text
+
+    def summary(self) -> dict[str, Any]:
+        """What is in the file by now, and what is not: sources that are down, input that was lost.
+
+        `lost` are observations whose text was gone when they were to be written.
+        """
+        rejected = [
+            {"kind": kind, "reason": reason, "count": count}
+            for (kind, reason), count in sorted(self.rejected.items())
+        ]
+        return {
+            "seconds": round(self._clock.now() - self._started, 6),
+            "observations": dict(sorted(self.kinds.items())),
+            "unreadable": {"sources": self._down(), "rejected": rejected, "lost": self.lost},
+        }
+
+    def _down(self) -> list[str]:
+        return sorted(name for name, state in self.sources.items() if state == "down")
 
 
 def _health(answer: HealthAnswered) -> dict[str, Any]:
@@ -186,7 +221,7 @@ def _health(answer: HealthAnswered) -> dict[str, Any]:
 
 async def _record(
     configuration: config.Configuration, path: Path, *, seconds: float | None
-) -> None:
+) -> Recorder:
     clock, tape = SystemClock(), Tape()
     access = await credentials(configuration.kubernetes)
     with app.stopped_by_signals() as stop, _created(path) as file:
@@ -216,9 +251,7 @@ async def _record(
                     task.result()
             finally:
                 await cancelled(*tasks)
-    _say(f"{path}: {recorder.progress()}", end="\n")
-    if not recorder.heard:
-        raise SourceError(f"nothing could be read: {path} says no more than that")
+    return recorder
 
 
 def _say(text: str, *, end: str = "") -> None:

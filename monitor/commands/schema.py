@@ -9,7 +9,7 @@ import msgspec
 import orjson
 from msgspec import Struct
 
-from monitor.core.explanation import ContainerExplanation
+from monitor.core.explanation import ContainerExplanation, NodeExplanation
 from monitor.core.model import (
     ContainerTiming,
     CoverageState,
@@ -30,10 +30,12 @@ examples:
   kubearmor-monitor schema events > events.schema.json
   kubearmor-monitor schema report > report.schema.json
   kubearmor-monitor schema explanation > explanation.schema.json
+  kubearmor-monitor schema node-explanation > node-explanation.schema.json
 
 `events` describes the structured CloudEvents of JSON lines and replay --events; in Kafka the same
 attributes are headers and `data` is the body. `explanation` describes what explain --output json
-prints, and the containers of the API's answer. Within v1 members are only added.
+prints, and the containers of the API's answer; `node-explanation` what explain --node prints.
+Within v1 members are only added.
 """
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DEFINITIONS = "#/$defs/{name}"
@@ -77,6 +79,12 @@ def explanation() -> dict[str, Any]:
     (reference,), definitions = _definitions(ContainerExplanation)
     described = {"type": "array", "items": reference}
     return {"$schema": DIALECT, "title": "explanation", **described, "$defs": definitions}
+
+
+def node_explanation() -> dict[str, Any]:
+    """Return the schema of an explained node."""
+    (reference,), definitions = _definitions(NodeExplanation)
+    return {"$schema": DIALECT, "title": "node explanation", **reference, "$defs": definitions}
 
 
 def events() -> dict[str, Any]:
@@ -127,4 +135,5 @@ PARTS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "events": events,
     "report": report,
     "explanation": explanation,
+    "node-explanation": node_explanation,
 }

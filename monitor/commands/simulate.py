@@ -16,7 +16,8 @@ from monitor.commands.forecast import render
 from monitor.commands.manifests import Document, read_manifests, skipped
 from monitor.core.daemon_events import PolicyEvent
 from monitor.core.evidence import PolicyKey
-from monitor.core.lint.remarks import Manifest
+from monitor.core.lint.remarks import Manifest, dotted
+from monitor.core.lint.shape import wrong_types
 from monitor.core.model import ContainerCoverage, Report
 from monitor.core.objects import Objects
 from monitor.core.policies import CONTAINER_KINDS
@@ -107,14 +108,22 @@ def run(options: Namespace) -> int:
 
 
 def _named(documents: Sequence[Document]) -> list[Manifest]:
-    """The policies; raise ConfigurationError if none is for containers, or one has no name."""
-    nameless = [
+    """The policies; raise ConfigurationError for what the API server would refuse.
+
+    That is one without a name, or with a value of the wrong type; and where none is for containers.
+    """
+    problems = [
         f"{one.file}:{one.line(('metadata',))}: {one.manifest.kind} without a name"
         for one in documents
         if not one.manifest.name
     ]
-    if nameless:
-        raise ConfigurationError("\n".join(nameless))
+    problems += [
+        f"{one.file}:{one.line(remark.path)}: {dotted(remark.path)}: {remark.reason}"
+        for one in documents
+        for remark in wrong_types(one.manifest)
+    ]
+    if problems:
+        raise ConfigurationError("\n".join(problems))
     policies = [one.manifest for one in documents]
     if not any(one.kind in CONTAINER_KINDS for one in policies):
         raise ConfigurationError(f"no {' or '.join(CONTAINER_KINDS)} in the files")

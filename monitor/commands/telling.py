@@ -27,6 +27,11 @@ def tell(containers: Sequence[Document]) -> str:
     )
 
 
+def tell_node(node: Document) -> str:
+    """Return an explained node in plain words."""
+    return "\n".join(printable(line) for line in _node(node)) + "\n"
+
+
 def _container(container: Document) -> Iterator[str]:
     cause = f", {container['cause']}" if container["cause"] else ""
     yield f"{name_of(container)} on {container['node']}: {container['verdict']}{cause}"
@@ -36,10 +41,7 @@ def _container(container: Document) -> Iterator[str]:
     for pair in container["policies"]:
         yield ""
         yield from _pair(pair)
-    for other in container["others"]:
-        yield ""
-        yield f"  {other['kind']} {policy_of(other)}: does not protect it; {other['text']}"
-        yield from _meanings(other["meanings"])
+    yield from _others(container["others"])
     for incident in container["incidents"]:
         if incident["state"] == "open":
             yield ""
@@ -48,6 +50,38 @@ def _container(container: Document) -> Iterator[str]:
                 f"{incident['containers']} containers, since {since(incident)}"
             )
     yield from _remedies(container)
+
+
+def _node(node: Document) -> Iterator[str]:
+    cause = f", {node['cause']}" if node["cause"] else ""
+    yield f"node {node['node']}: {node['verdict']}{cause}"
+    yield f"  daemon {_daemon(node)}"
+    if not node["policies"]:
+        yield "  no host or network policy selects it"
+    for pair in node["policies"]:
+        yield ""
+        yield from _pair(pair)
+    yield from _others(node["others"])
+    own = [node] if node["remedy"] else []
+    yield from _remedies({**node, "policies": [*node["policies"], *own]})
+
+
+def _daemon(node: Document) -> str:
+    """Which Pod it is, of which release, by what it enforces, and how long it has been so."""
+    daemon = node["daemon"]
+    parts = [f"{daemon['pod']} (restart {daemon['restart']})" if daemon else ""]
+    parts.append(node["release"] or "of an unknown release")
+    if node["enforcer"] is not None:
+        parts.append(f"enforces by {node['enforcer']}" if node["enforcer"] else "has no enforcer")
+    entered = f" since {since(node)}" if node["since"] else ""
+    return ", ".join(part for part in (*parts, f"{node['phase']}{entered}") if part)
+
+
+def _others(others: Sequence[Document]) -> Iterator[str]:
+    for other in others:
+        yield ""
+        yield f"  {other['kind']} {policy_of(other)}: does not protect it; {other['text']}"
+        yield from _meanings(other["meanings"])
 
 
 # --- a policy -----------------------------------------------------------------------------------

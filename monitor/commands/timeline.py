@@ -11,7 +11,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from monitor.core.coverage import Coverage, Settings
-from monitor.core.explanation import ContainerExplanation
+from monitor.core.explanation import ContainerExplanation, NodeExplanation
 from monitor.core.model import Announcement, Observation, Report
 from monitor.wire.trace import Moment, Trace
 
@@ -37,6 +37,8 @@ class Core(Protocol):
     def explain(
         self, namespace: str, pod: str, container: str | None = None, *, at: float
     ) -> Sequence[ContainerExplanation]: ...
+
+    def explain_node(self, name: str, *, at: float) -> NodeExplanation | None: ...
 
 
 class Timeline:
@@ -77,6 +79,10 @@ class Timeline:
     ) -> Sequence[ContainerExplanation]:
         """Return all that led to the verdicts of a Pod's containers where the clock stands."""
         return self._core.explain(namespace, pod, container, at=self.now)
+
+    def explain_node(self, name: str) -> NodeExplanation | None:
+        """Return all that led to the verdicts of a node's policies where the clock stands."""
+        return self._core.explain_node(name, at=self.now)
 
 
 def open_timeline(path: Path, *, lenient: bool = False) -> tuple[Trace, Timeline]:

@@ -18,7 +18,12 @@ from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.deadlines import Deadlines
 from monitor.core.effects import effect_of, host_effect_of
 from monitor.core.evidence import SHORT_ID, Incarnation, PolicyKey
-from monitor.core.explanation import ContainerExplanation, Explainer
+from monitor.core.explanation import (
+    ContainerExplanation,
+    Explainer,
+    NodeExplainer,
+    NodeExplanation,
+)
 from monitor.core.findings import Findings
 from monitor.core.gaps import Ledger
 from monitor.core.health import HEALTH
@@ -121,6 +126,9 @@ class Coverage:
             ledger=self._ledger,
             reporter=self._reporter,
             limits=limits,
+        )
+        self._node_explainer = NodeExplainer(
+            world=self._world, views=views, hosts=self._hosts, reporter=self._reporter
         )
         self._observed: defaultdict[type[Observation], int] = defaultdict(int)
         self._unrecognised: dict[str, int] = {}
@@ -437,6 +445,10 @@ class Coverage:
     ) -> tuple[ContainerExplanation, ...]:
         """All that led to the verdicts of a Pod's running containers, or of that one, at `at`."""
         return self._explainer.explain(namespace, pod, container, at=at)
+
+    def explain_node(self, name: str, *, at: float) -> NodeExplanation | None:
+        """All that led to the verdicts of a node's policies at `at`; None if there is none."""
+        return self._node_explainer.explain(name, at=at)
 
     def sources(self) -> tuple[SourceState, ...]:
         """Every source by name."""

@@ -43,11 +43,14 @@ def judge_host(
     policy: PolicyState, view: NodeView, selected: Selected, *, limits: Limits, now: float
 ) -> Judged:
     """The verdict of a policy that should be in force on a node whose object is known."""
-    return _HostPair(policy, view, selected, limits=limits, now=now).judge()
+    return HostPair(policy, view, selected, limits=limits, now=now).judge()
 
 
-class _HostPair:
-    """The question for one pair, split into the steps of the answer."""
+class HostPair:
+    """The question for one pair, split into the steps of the answer.
+
+    `chosen` is since when the policy concerns the node, `needed` since when it should be in force.
+    """
 
     def __init__(
         self,
@@ -136,9 +139,9 @@ class _HostPair:
         return self._gap(f"daemon-{self.view.phase}")
 
     def _with_daemon(self, incarnation: Incarnation) -> Judged:
-        if self.is_host and self._lacks_enforcer(incarnation):
+        if self.is_host and self.lacks_enforcer(incarnation):
             return self._gap("enforcer-absent")
-        applies = self._applies(incarnation)
+        applies = self.applies(incarnation)
         if applies is False:
             return self._gap("version-skew", predicted=False)
         if is_active(self.policy.kind, incarnation) is False:
@@ -150,7 +153,7 @@ class _HostPair:
             return self._contradicted(refuted, applies=applies)
         return self._by_evidence(incarnation, applies=applies)
 
-    def _lacks_enforcer(self, incarnation: Incarnation) -> bool:
+    def lacks_enforcer(self, incarnation: Incarnation) -> bool:
         """Whether it only observes: no LSM, or the daemon takes its node for audited by itself."""
         if incarnation.enforcer is not None and incarnation.enforcer in NO_ENFORCER:
             return True
@@ -171,7 +174,7 @@ class _HostPair:
             return tuple(meaning for meaning in DESCRIBED if meaning.network_policies)
         return DESCRIBED
 
-    def _applies(self, incarnation: Incarnation) -> bool | None:
+    def applies(self, incarnation: Incarnation) -> bool | None:
         """Whether that release attaches the policy to such a node (F21); None: open."""
         policy, identities = self.policy, self.marks.identities
 
@@ -189,13 +192,13 @@ class _HostPair:
 
     def _by_evidence(self, incarnation: Incarnation, *, applies: bool | None) -> Judged:
         learned = self.policy.learned(incarnation, self.node.clock)
-        evaluated = self._evaluated(incarnation)
+        evaluated = self.evaluated(incarnation)
         enforced = not self.is_host or has_enforcer(incarnation)
         if applies and learned is not None and evaluated and enforced:
             known = self.node.clock.instant(learned.position, at=learned.at)
             since = later(known, self.chosen)
             return Judged("covered", grade="inferred", since=since, predicted=True)
-        deadline = self._deadline()
+        deadline = self.deadline()
         unread = is_unread(self.node, incarnation, since=self._unread_from(learned))
         if self.now < deadline and (self.lost is None or not unread):
             return self._waiting(deadline, applies=applies)
@@ -226,14 +229,14 @@ class _HostPair:
             return self._gap("host-policy-inactive", predicted=False)
         return self._gap("unexplained", predicted=True)
 
-    def _evaluated(self, incarnation: Incarnation) -> bool:
+    def evaluated(self, incarnation: Incarnation) -> bool:
         """Whether that daemon surely found the node, or all Pods, selected when it last looked."""
         if self.policy.pods.labels:
             return all(self._is_handled(container) for container in self.selected.pods)
         known = host_behaviour(self.node.release(incarnation))
         return was_selected(self.policy, self.view, incarnation, meaning=known)
 
-    def _deadline(self) -> float:
+    def deadline(self) -> float:
         """Until when silence is normal."""
         text = self.node.text
         read_since = text.since if text.up else 0.0
@@ -291,13 +294,13 @@ class _HostPair:
     def _was_in_force(self, incarnation: Incarnation) -> bool:
         if self._proof(incarnation) is not None:
             return True
-        if self.is_host and (self._lacks_enforcer(incarnation) or not has_enforcer(incarnation)):
+        if self.is_host and (self.lacks_enforcer(incarnation) or not has_enforcer(incarnation)):
             return False
         return (
             is_active(self.policy.kind, incarnation) is not False
-            and self._applies(incarnation) is True
+            and self.applies(incarnation) is True
             and self.policy.learned(incarnation, self.node.clock) is not None
-            and (bool(self.policy.pods.labels) or self._evaluated(incarnation))
+            and (bool(self.policy.pods.labels) or self.evaluated(incarnation))
         )
 
     # --- time -----------------------------------------------------------------------------------

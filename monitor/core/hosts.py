@@ -15,7 +15,7 @@ from monitor.core.containers import ContainerRecord
 from monitor.core.deadlines import Deadlines
 from monitor.core.effects import Effects
 from monitor.core.host_expectation import Selected, is_expected, is_in_excess
-from monitor.core.host_policies import judge_host
+from monitor.core.host_policies import HostPair, judge_host
 from monitor.core.model import PairState, Verdict
 from monitor.core.nodes import NodeState
 from monitor.core.pairs import SEVERITY, excess_state
@@ -85,6 +85,11 @@ class Hosts:
         return tuple(sorted(pairs, key=lambda pair: (pair.kind, pair.namespace, pair.name)))
 
     # --- what concerns a node -------------------------------------------------------------------
+
+    def pair(self, policy: PolicyState, view: NodeView, *, now: float) -> HostPair:
+        """A policy and a node whose object is known, whether or not it should be in force there."""
+        selected = self._selected(policy, view, self._host_names())
+        return HostPair(policy, view, selected, limits=self._limits, now=now)
 
     def _judge(
         self, view: NodeView, names: Mapping[str, int], *, now: float

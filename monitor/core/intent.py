@@ -226,13 +226,14 @@ def _requirements(kind: str, namespace: str, spec: Mapping[str, Any]) -> Iterato
         )
     labels = mapping(mapping(spec.get("selector")).get("matchLabels"))
     for key, value in labels.items():
-        if requirement := _label_requirement((*LABELS_PATH, key), key, value):
+        if requirement := label_requirement((*LABELS_PATH, key), key, value):
             yield requirement
     for expression in expressions(spec):
         yield requirement_of(expression)
 
 
-def _label_requirement(path: Path, key: str, value: object) -> Requirement | None:
+def label_requirement(path: Path, key: str, value: object) -> Requirement | None:
+    """What a member of matchLabels requires; None for a container list without a name."""
     if key == CONTAINER_LABEL:
         names = frozenset(meant_containers(value))
         if not names:

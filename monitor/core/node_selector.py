@@ -24,6 +24,7 @@ from monitor.core.host_semantics import (
     NEWEST,
     HostBehaviour,
 )
+from monitor.core.selector import compiled
 
 HOSTS: Final = (KUBERNETES_HOST, KUBEARMOR_HOST)
 PATTERNS: Final = {f"{key}reg": key for key in HOSTS}
@@ -88,7 +89,4 @@ def _fits(key: str, pattern: str, identities: frozenset[str]) -> bool:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str] | None:
-    try:
-        return re.compile(pattern)
-    except re.error:
-        return None
+    return compiled(pattern)

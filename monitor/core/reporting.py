@@ -109,6 +109,11 @@ class Reporter:
             workload=container.pod.workload,
         )
 
+    def node(self, view: NodeView, *, at: float) -> NodeCoverage:
+        """A node as the report shows it."""
+        name = view.node.name
+        return self._node(view, self._hosts.pairs([view], now=at).get(name, ()))
+
     def _excess(self, container: ContainerRecord) -> Iterator[PairState]:
         """Policies that are not expected here and may still be in force."""
         for key in container.residual or ():

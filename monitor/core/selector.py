@@ -16,6 +16,7 @@ about that one.
 """
 
 import re
+import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -112,11 +113,20 @@ def _posix(pattern: str) -> re.Pattern[str] | None:
     """Compile a POSIX expression, None for what is none; repetitions may be stacked in it."""
     if _NOT_POSIX.search(pattern):
         return None
-    plain = _STACKED.sub(lambda run: run[0][0] if len(set(run[0])) == 1 else "*", pattern)
-    try:
-        return re.compile(plain)
-    except re.error:
-        return None
+    return compiled(_STACKED.sub(lambda run: run[0][0] if len(set(run[0])) == 1 else "*", pattern))
+
+
+def compiled(pattern: str) -> re.Pattern[str] | None:
+    """Compile what somebody wrote into a policy; None for what is no expression.
+
+    What Python means to read otherwise one day (`[[`) is no matter of whoever wrote it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        try:
+            return re.compile(pattern)
+        except re.error:
+            return None
 
 
 class _Labels:

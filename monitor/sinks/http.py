@@ -52,6 +52,14 @@ SECURITY_HEADERS = {
 }
 
 
+class ListenError(ConfigurationError):
+    """An address that cannot be had; `problem` says which and why, the message what to do too."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}: configure another address (http.probes, http.api)")
+        self.problem = problem
+
+
 class View(Protocol):
     """What the server may ask, on the loop; every answer is of one instant and cheap to give.
 
@@ -74,6 +82,10 @@ class View(Protocol):
 
         None if no container of such a Pod is running.
         """
+        ...
+
+    def explain_node(self, name: str) -> Mapping[str, Any] | None:
+        """Return a node with all that led to its verdict and those of its policies, or None."""
         ...
 
     async def metrics(self, *, openmetrics: bool) -> bytes: ...
@@ -117,7 +129,7 @@ class HttpServer:
         self.api_url: str | None = None
 
     async def start(self) -> None:
-        """Listen. Raises `ConfigurationError` if an address cannot be had."""
+        """Listen. Raises `ListenError` if an address cannot be had."""
         routes = {self._probes: self._probe_routes()}
         routes[self._api] = [*routes.get(self._api, ()), *self._api_routes()]
         urls = {
@@ -151,10 +163,8 @@ class HttpServer:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             await self.stop()
-            raise ConfigurationError(
-                f"cannot listen on {host or ''}:{port} ({error.strerror or error}): configure"
-                " another address (http.probes, http.api)"
-            ) from error
+            reason = error.strerror or str(error)
+            raise ListenError(f"cannot listen on {host or ''}:{port} ({reason})") from error
         bound = runner.addresses[0]
         return f"http://{_host_in_url(host or '127.0.0.1')}:{bound[1]}/"
 
@@ -170,6 +180,7 @@ class HttpServer:
             web.get("/api/v1/summary", self._summary),
             web.get("/api/v1/stream", self._events),
             web.get("/api/v1/explain/{namespace}/{pod}", self._explain),
+            web.get("/api/v1/nodes/{node}/explain", self._explain_node),
             *(web.get(f"/api/v1/{section}", self._rows) for section in SECTIONS),
         ]
         if self._demo is not None:
@@ -219,6 +230,13 @@ class HttpServer:
         explanation = self._view.explain(namespace, pod)
         if explanation is None:
             raise web.HTTPNotFound(text=f"no container of a Pod {namespace}/{pod} is running")
+        return _json(request, explanation)
+
+    async def _explain_node(self, request: web.Request) -> web.StreamResponse:
+        node = request.match_info["node"]
+        explanation = self._view.explain_node(node)
+        if explanation is None:
+            raise web.HTTPNotFound(text=f"no node {node} is known")
         return _json(request, explanation)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:

@@ -15,6 +15,7 @@ TEMPLATE = Path(__file__).with_name("pod.json")
 NAMESPACES = 50
 APPLICATIONS = 200
 SYSTEM = "kubearmor"
+DAEMON_IMAGE = "kubearmor/kubearmor:v1.7.4"
 BEGAN = 1_795_469_264.0
 
 Stage: TypeAlias = Literal["created", "bound", "running", "ending", "daemon"]
@@ -144,8 +145,8 @@ def _object(stage: Stage) -> dict[str, Any]:
             pod["metadata"]["deletionGracePeriodSeconds"] = 30
         case "daemon":
             pod["metadata"]["labels"]["kubearmor-app"] = "kubearmor"
-            pod["spec"]["containers"][0]["name"] = "kubearmor"
-            pod["status"]["containerStatuses"][0]["name"] = "kubearmor"
+            for container in (pod["spec"]["containers"][0], pod["status"]["containerStatuses"][0]):
+                container |= {"name": "kubearmor", "image": DAEMON_IMAGE}
         case "running":
             pass
     return pod

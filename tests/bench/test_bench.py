@@ -45,6 +45,13 @@ def test_all_containers_of_the_measured_cluster_are_covered() -> None:
     assert fleet.verdicts() == {"covered": TINY.containers, "exempt": TINY.nodes}
 
 
+def test_there_is_nothing_to_be_found_in_the_measured_cluster() -> None:
+    fleet = Fleet(TINY)
+    fleet.build()
+
+    assert fleet.coverage.report(fleet.now).findings == ()
+
+
 def test_the_mix_of_lines_is_that_of_the_recording() -> None:
     assert text.recorded() == Proportions(
         policies=1, pushed=97 / 16, started=63 / 16, ended=20 / 16

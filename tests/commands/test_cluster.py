@@ -1,6 +1,7 @@
 """Commands that look at a cluster: check, explain, record."""
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -56,12 +57,16 @@ async def test_check_prints_what_is_not_protected(api: RecordedApi) -> None:
     assert "shop-front" not in ended.output
 
 
-async def test_check_has_a_line_for_each_node_with_a_host_policy_that_is_not_in_force() -> None:
+async def test_check_and_explain_tell_a_host_policy_that_is_not_in_force() -> None:
     async with RecordedApi("seed-v1.7.4", until=EARLY) as api:
         metadata = {"uid": "guard-1", "name": "guard", "generation": 1}
         spec = {"nodeSelector": {"matchLabels": {"kubernetes.io/hostname": "node-a"}}}
         api.objects["kubearmorhostpolicies"]["guard-1"] = {"metadata": metadata, "spec": spec}
         ended = await call("check", **{URL: api.url})
+        explained = await call("explain", "--node", "node-a", **{URL: api.url})
+    assert (explained.code, explained.errors) == (1, "")
+    assert explained.output.startswith("node node-a: gap, enforcer-absent\n")
+    assert "KubeArmorHostPolicy guard: gap, enforcer-absent (certain)" in explained.output
     _counts, _, _heading, *rows = ended.output.splitlines()
     # The recorded daemons found no LSM on their machine, so they take their nodes for audited.
     line = "gap (the node itself) node-a guard enforcer-absent"
@@ -95,6 +100,30 @@ async def test_a_recording_says_the_same_as_the_cluster(api: RecordedApi, tmp_pa
     replayed = await call("replay", trace, "--report", "-")
     verdicts = [one["verdict"] for one in json.loads(replayed.output)["containers"]]
     assert sorted(verdicts) == ["covered", "covered", "exempt", "exempt", "gap", "gap", "gap"]
+
+
+async def test_a_recording_ends_with_one_json_object_where_one_is_asked_for(
+    api: RecordedApi, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace.jsonl"
+    ended = await call("record", trace, "--seconds", "1", "--output", "json", **{URL: api.url})
+    assert (ended.code, ended.errors) == (0, "")
+    said = json.loads(ended.output)
+    kinds = Counter(json.loads(line)["kind"] for line in trace.read_text().splitlines()[1:])
+    assert said == {
+        "file": str(trace),
+        "seconds": pytest.approx(1, abs=5),
+        "observations": dict(kinds),
+        "unreadable": {"sources": [], "rejected": [], "lost": 0},
+    }
+    assert {"list", "source", "text"} <= kinds.keys()
+
+
+async def test_a_recording_of_nothing_says_as_json_what_was_down(tmp_path: Path) -> None:
+    asked = ["record", tmp_path / "trace.jsonl", "--seconds", "1", "--output", "json"]
+    ended = await call(*asked, **{URL: "http://127.0.0.1:1"})
+    assert ended.code == 3
+    assert "kubernetes/pods" in json.loads(ended.output)["unreadable"]["sources"]
 
 
 async def test_a_recording_is_not_written_over(api: RecordedApi, tmp_path: Path) -> None:

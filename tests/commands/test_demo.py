@@ -85,10 +85,35 @@ async def test_a_signal_ends_it_while_it_plays(
     assert (ended.code, ended.errors) == (0, "")
 
 
-async def test_an_address_that_is_taken_is_named(board: aiohttp.ClientSession) -> None:
+async def test_as_json_it_prints_a_line_for_all_that_it_announces_and_nothing_else() -> None:
+    async with calling("demo", "--speed", SPEED, "--output", "json") as called:
+        first = json.loads(await called.line("{"))
+        assert first == {
+            "phase": "playing",
+            "at": "2026-11-23T21:27:36.213593Z",
+            "text": "The recording is playing.",
+            "board": first["board"],
+            "metrics": f"{first['board']}metrics",
+        }
+        holding = json.loads(await called.line('{"phase":"holding"'))
+        assert holding["verdicts"] == {"exempt": 2, "covered": 2, "gap": 3}
+        async with aiohttp.ClientSession() as session, session.post(holding["continue"]) as answer:
+            assert answer.status == 200
+        mark = json.loads(await called.line("{"))
+        assert (mark["phase"], mark["text"]) == ("playing", "restart of KubeArmor")
+        healed = json.loads(await called.line('{"phase":"healed"'))
+        assert healed["verdicts"] == {"exempt": 2, "covered": 5}
+        called.signal()
+        assert await called.ended() == (0, "", "")
+
+
+async def test_an_address_that_is_taken_is_named_with_the_option_for_another(
+    board: aiohttp.ClientSession,
+) -> None:
     assert board._base_url is not None
     port = board._base_url.port
     async with calling("demo", "--port", port) as second:
         ended = await second.ended()
-    assert ended.code == 2
-    assert f"cannot listen on 127.0.0.1:{port}" in ended.errors
+    assert (ended.code, ended.output) == (2, "")
+    assert ended.errors.startswith(f"kubearmor-monitor: cannot listen on 127.0.0.1:{port} (")
+    assert ended.errors.endswith("): choose another with --port, or leave it out for a free one\n")

@@ -10,6 +10,11 @@ import pytest
 from aiohttp import web
 
 from monitor import cli
+from monitor.core.causes import CAUSES
+from tests.emulator.scenarios import SCENARIOS
+from tests.emulator.scenarios.scenario import STAGE, opening
+from tests.emulator.steps import Wait
+from tests.emulator.virtual import VirtualCluster
 
 ROOT = Path(__file__).parents[2]
 TRACES = ROOT / "tests" / "traces"
@@ -233,3 +238,87 @@ async def test_what_is_not_there_is_told_from_what_is_no_api(
     async with answering({f"/api/v1/explain/{POD}": answer}, status=status) as url:
         assert await asyncio.to_thread(cli.main, ["explain", POD, "--url", url]) == code
     assert said in capsys.readouterr().err
+
+
+# --- nodes --------------------------------------------------------------------------------------
+
+INACTIVE = SCENARIOS["host-policy-inactive: host policies are switched off"]
+NO_SUCH_NODE = "no node node-z is known\n"
+
+
+@pytest.fixture(scope="module")
+def host_trace(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A cluster in which a host policy selects the stage, whose daemon does not apply it."""
+    trace = tmp_path_factory.mktemp("traces") / "hosts.jsonl"
+    cluster = VirtualCluster(INACTIVE.release)
+    for step in (*opening(INACTIVE.base), *INACTIVE.before, *INACTIVE.wrong, Wait(25)):
+        cluster.perform(step)
+    cluster.tape.write(trace)
+    return str(trace)
+
+
+def test_a_node_is_explained_with_its_daemon_and_its_host_policies(
+    host_trace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["explain", "--node", STAGE, "--trace", host_trace]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"node {STAGE}: gap, host-policy-inactive"
+    assert lines[1].startswith("  daemon kubearmor/kubearmor-node-3-")
+    assert " (restart 0), v1.7.4, enforces by BPFLSM, ready since " in lines[1]
+    assert lines[3].startswith("  KubeArmorHostPolicy no-nc: gap, host-policy-inactive (certain), ")
+    assert lines[4:7] == [
+        "    as its manifest reads: selected (meets: label In role=edge)",
+        "    as KubeArmor means it: selected (requires the labels role=edge)",
+        "    as the node's daemon (v1.7.4) takes it: not attached",
+    ]
+    assert sum("<- this decides" in line for line in lines) == 1
+    cause = CAUSES["host-policy-inactive"]
+    assert lines[-4:] == [
+        "  host-policy-inactive",
+        f"  what happened: {cause.what}",
+        f"  what to do: {cause.remedy_on('v1.7.4')}",
+        f"  more: {cause.runbook}",
+    ]
+
+
+def test_a_node_that_no_policy_selects_is_told_by_its_daemon(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["explain", "--node", "node-a", "--trace", str(SEED)]) == 0
+    first, daemon, rest = capsys.readouterr().out.splitlines()
+    assert first == "node node-a: covered"
+    assert daemon.startswith("  daemon kubearmor/kubearmor-")
+    assert rest == "  no host or network policy selects it"
+
+
+async def test_a_running_monitor_explains_a_node_as_its_trace_does(
+    host_trace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = ["explain", "--node", STAGE, "--trace", host_trace]
+    cli.main([*here, "--output", "json"])
+    value = json.loads(capsys.readouterr().out)
+    assert (value["node"], value["verdict"], len(value["policies"])) == (STAGE, "gap", 1)
+    async with answering({f"/api/v1/nodes/{STAGE}/explain": value}) as url:
+        for output in ("text", "json"):
+            there = ["explain", "--node", STAGE, "--url", url, "--output", output]
+            assert await asyncio.to_thread(cli.main, there) == 1
+            heard = capsys.readouterr().out
+            cli.main([*here, "--output", output])
+            assert heard == capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("output", "said"), [("text", NO_SUCH_NODE), ("json", "null\n")])
+def test_a_node_that_there_is_not_is_a_finding(
+    output: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["explain", "--node", "node-z", "--trace", str(SEED), "--output", output]
+    assert cli.main(asked) == 1
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("subject", [[], [POD, "--node", "node-a"]])
+def test_a_pod_or_a_node_is_explained_and_not_both(
+    subject: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["explain", *subject, *UNCOVERED]) == 2
+    assert "--node" in capsys.readouterr().err

@@ -114,8 +114,10 @@ def test_a_folder_stands_for_every_file_below_it(
     (folder / "policies" / "README.md").write_text("no: [yaml")
     assert lines_of("policies", capsys=capsys) == [
         ("policies/all.yaml", 5, "name-collision"),
+        ("policies/all.yaml", 5, "name-collision"),
         ("policies/all.yaml", 19, "name-collision"),
         ("policies/all.yaml", 23, "namespace-left-out"),
+        ("policies/shop/web.yml", 5, "name-collision"),
         ("policies/shop/web.yml", 5, "name-collision"),
         ("policies/shop/web.yml", 10, "selector-mistake"),
     ]
@@ -304,6 +306,129 @@ def test_the_json_form_has_everything_that_is_printed(
     }
 
 
+# --- what cannot be a policy as it is -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("apiVersion: v1\nkind: List\nitems: all\n", "a.yaml:3: items is no list"),
+        ("apiVersion: v1\nkind: List\nitems: {a: b}\n", "a.yaml:3: items is no list"),
+        ("apiVersion: v1\nkind: List\n", "a.yaml:1: a list without items"),
+        (
+            "apiVersion: security.kubearmor.com/v1\nkind: KubeArmorPolicyList\nitem: []\n",
+            "a.yaml:1: a list without items",
+        ),
+        (SOUND.replace("name: block-apt", "name: 7"), "a.yaml:5: metadata.name is no string"),
+        (
+            SOUND.replace("namespace: shop", "namespace: [shop]"),
+            "a.yaml:6: metadata.namespace is no string",
+        ),
+        (f"{SOUND.partition('metadata')[0]}metadata: web\n", "a.yaml:4: metadata is no mapping"),
+    ],
+)
+def test_what_cannot_be_taken_for_a_policy_is_an_error_with_its_line(
+    text: str, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.yaml").write_text(text)
+    code, output, errors = lint("a.yaml", capsys=capsys)
+    assert (code, output) == (2, "")
+    assert errors == f"kubearmor-monitor: not everything can be read:\n  {said}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "apiVersion: v1\nkind: List\nitems:\n",
+        "apiVersion: v1\nkind: List\nitems: []\n",
+        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: List\n  items: []\n",
+    ],
+)
+def test_a_list_may_be_empty(text: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "a.yaml").write_text(text)
+    assert lint("a.yaml", capsys=capsys) == (0, "0 policies read: nothing to remark\n", "")
+
+
+def test_a_kind_of_another_group_may_end_in_the_word_list(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.yaml").write_text("apiVersion: example.com/v1\nkind: AllowList\nspec: {}\n")
+    skipped = "1 document is no KubeArmor policy and was skipped\n"
+    assert lint("a.yaml", capsys=capsys) == (
+        0,
+        "0 policies read: nothing to remark\n",
+        skipped,
+    )
+
+
+def test_of_a_key_that_is_written_twice_the_last_one_counts(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.yaml").write_text(SOUND + "spec:\n  action: block\n")
+    assert lines_of("a.yaml", capsys=capsys) == [("a.yaml", 16, "policy-rejected")]
+    (folder / "b.yaml").write_text("apiVersion: v1\nkind: List\nitems: [a, b]\nitems: []\n")
+    assert lint("b.yaml", capsys=capsys)[0] == 0
+
+
+def test_a_value_of_a_wrong_type_is_remarked_on_its_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.yaml").write_text(SOUND.replace("action: Block", "action: 7"))
+    code, output, _ = lint("a.yaml", capsys=capsys)
+    assert code == 1
+    assert output.startswith(
+        "a.yaml:14: error: policy-rejected (KubeArmorPolicy shop/block-apt, spec.action)\n"
+    )
+
+
+# --- the same policy twice ----------------------------------------------------------------------
+
+
+def test_a_policy_that_is_written_twice_is_an_error_that_names_the_other_place(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.yaml").write_text(SOUND)
+    (folder / "b.yaml").write_text(f"{DEPLOYMENT}---\n{SOUND.replace('apt', 'apk')}---\n")
+    (folder / "c.yaml").write_text(SOUND.replace("/apt", "/apk"))
+    _, output, _ = lint(".", "--output", "json", capsys=capsys)
+    lasting = "what it says is not the same, and only the one that is applied last is in force."
+    assert [
+        (one["file"], one["line"], one["code"], one["severity"], one["reason"])
+        for one in json.loads(output)["findings"]
+    ] == [
+        ("a.yaml", 5, "name-collision", "error", f"The same policy is also in c.yaml:5: {lasting}"),
+        ("c.yaml", 5, "name-collision", "error", f"The same policy is also in a.yaml:5: {lasting}"),
+    ]
+
+
+def test_a_policy_that_is_written_twice_alike_is_worth_a_note(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.yaml").write_text(f"{SOUND}---\n{SOUND}")
+    code, output, _ = lint("a.yaml", capsys=capsys)
+    assert code == 0
+    assert "also in a.yaml:20: it says the same. One of them is enough." in output
+    assert output.endswith("\n2 policies read: 2 notes\n")
+
+
+def test_policies_whose_names_are_made_up_are_never_the_same(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.yaml").write_text(f"{SOUND}---\n{SOUND}".replace("  name:", "  generateName:"))
+    assert lint("a.yaml", capsys=capsys) == (0, "2 policies read: nothing to remark\n", "")
+
+
+def test_a_file_that_is_named_twice_is_read_once(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.yaml").write_text(SOUND)
+    assert lint(".", "a.yaml", str(folder / "a.yaml"), capsys=capsys) == (
+        0,
+        "1 policy read: nothing to remark\n",
+        "",
+    )
+
+
 # --- SARIF ------------------------------------------------------------------------------------
 
 
@@ -390,7 +515,7 @@ def test_results_that_are_alike_have_fingerprints_of_their_own(
     (folder / "twice.yaml").write_text(f"{WITHOUT_BRACKETS}---\n{WITHOUT_BRACKETS}")
     (run,) = log_of("twice.yaml", capsys=capsys)["runs"]
     found = [str(one["partialFingerprints"]) for one in run["results"]]
-    assert len(set(found)) == len(found) == 2
+    assert len(set(found)) == len(found) == 4
 
 
 def test_an_absolute_file_is_a_file_uri(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,18 @@ def test_the_explanations_of_every_recording_fit_the_schema(trace: Path) -> None
         assert [error.message for error in validator.iter_errors(document)] == []
 
 
+@pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace.parent.name)
+def test_the_explained_nodes_of_every_recording_fit_the_schema(trace: Path) -> None:
+    _, timeline = open_timeline(trace)
+    list(timeline.play())
+    validator = Draft202012Validator(schema.node_explanation())
+    for node in timeline.report().nodes:
+        found = timeline.explain_node(node.node)
+        assert found is not None
+        document = orjson.loads(orjson.dumps(wire_report.plain(found)))
+        assert [error.message for error in validator.iter_errors(document)] == []
+
+
 def test_an_event_that_is_not_described_does_not_fit() -> None:
     validator = Draft202012Validator(schema.events())
     event = next(published(TRACES[0]))

@@ -178,6 +178,19 @@ def test_policies_that_name_no_namespace_get_the_one_of_the_call(
     assert changed(forecast["releases"][0]) == {("gains", "team-b")}
 
 
+def test_a_value_that_the_api_server_would_refuse_is_named_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(f"{NAMED}\nspec:\n  process:\n    matchPaths: 7\n")
+    assert cli.main(["simulate", "-f", str(file), *SEED]) == 2
+    line = file.read_text().count("\n")
+    assert capsys.readouterr().err == (
+        f"kubearmor-monitor: {file}:{line}: spec.process.matchPaths: Here must stand a list, not "
+        "`7`: the API server refuses the policy.\n"
+    )
+
+
 def test_every_policy_without_a_name_is_named_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

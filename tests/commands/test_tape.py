@@ -181,3 +181,34 @@ def test_progress_says_what_is_down(recorded: Recorded) -> None:
     assert recorded.recorder.progress() == (
         "5 lines, 1 sources up, down: text/a, text/b, text/c …, 1 unreadable"
     )
+
+
+def test_a_summary_counts_what_was_written_and_what_could_not_be_read(recorded: Recorded) -> None:
+    line = DaemonLine(
+        node="n",
+        pod="ns/pod",
+        pod_uid="u",
+        restart=0,
+        container="kubearmor",
+        stamp=STAMP,
+        fact=Irrelevant(),
+    )
+    recorded.recorder.deliver([SourceUp("text/n"), line, SourceDown("text/m", "refused")])
+    recorded.tape.put_line("ns/pod", LINE)
+    recorded.recorder.deliver([line, Changed("pods", "ADDED", pod())])
+    recorded.recorder.reject(kind="text", reason="malformed", detail="")
+    recorded.recorder.reject(kind="alert", reason="too-long", detail="")
+    recorded.recorder.reject(kind="text", reason="malformed", detail="")
+    recorded.clock._now += 12.5
+    assert recorded.recorder.summary() == {
+        "seconds": 12.5,
+        "observations": {"source": 2, "text": 1, "watch": 1},
+        "unreadable": {
+            "sources": ["text/m"],
+            "rejected": [
+                {"kind": "alert", "reason": "too-long", "count": 1},
+                {"kind": "text", "reason": "malformed", "count": 2},
+            ],
+            "lost": 1,
+        },
+    }

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from monitor.commands.timeline import Timeline
-from monitor.core.explanation import ContainerExplanation
+from monitor.core.explanation import ContainerExplanation, NodeExplanation
 from monitor.core.model import Announcement, Observation, Report, SourceDown, SourceUp
 from monitor.wire.trace import Moment
 
@@ -52,6 +52,10 @@ class Diary:
     ) -> Sequence[ContainerExplanation]:
         self.notes.append(f"{at:g} explain {namespace}/{pod}/{container}")
         return ()
+
+    def explain_node(self, name: str, *, at: float) -> NodeExplanation | None:
+        self.notes.append(f"{at:g} explain {name}")
+        return None
 
 
 MOMENTS = (
@@ -132,4 +136,5 @@ def test_an_explanation_is_of_where_the_clock_stands() -> None:
     played, diary = timeline()
     list(played.play(110.5))
     played.explain("shop", "cart", "app")
-    assert diary.notes[-1] == "110.5 explain shop/cart/app"
+    played.explain_node("node-a")
+    assert diary.notes[-2:] == ["110.5 explain shop/cart/app", "110.5 explain node-a"]

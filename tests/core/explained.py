@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from monitor.core.explanation import (
     ContainerExplanation,
     Meanings,
+    NodeExplanation,
     PairExplanation,
     Step,
 )
@@ -34,6 +35,26 @@ def _lines(found: ContainerExplanation) -> Iterator[str]:
         yield from _meanings(other.meanings)
     yield from (f"gap {one.state} {one.verdict} {one.cause}" for one in found.gaps)
     yield from (f"incident {one.state} {one.cause} {one.scope}" for one in found.incidents)
+
+
+def explained_node(story: Story, name: str = "node-a") -> list[str]:
+    """The whole explanation of a node, a line for each thing that it says."""
+    story.until(story.second)
+    found = story.core.explain_node(name, at=story.now)
+    assert found is not None
+    return list(_of_node(found))
+
+
+def _of_node(found: NodeExplanation) -> Iterator[str]:
+    cause = f" {found.cause}, {found.certainty}, {found.runbook}" if found.cause else ""
+    since = f" since {_when(found.since)}" if found.since else ""
+    yield f"{found.node}: {found.verdict}{cause}"
+    yield f"daemon {found.release} {found.enforcer} {found.phase}{since}"
+    for pair in found.policies:
+        yield from _pair(pair)
+    for other in found.others:
+        yield f"other {other.kind} {other.name}@{other.generation}: {other.text}"
+        yield from _meanings(other.meanings)
 
 
 def _pair(pair: PairExplanation) -> Iterator[str]:

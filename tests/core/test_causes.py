@@ -417,3 +417,11 @@ def test_the_two_codes_that_are_cause_and_finding_say_different_things() -> None
     ]
     assert [cause.code for cause, _ in shared] == ["name-collision", "mode-not-retroactive"]
     assert all(cause.what != finding.what for cause, finding in shared)
+
+
+@pytest.mark.parametrize("entry", [CAUSES["name-collision"], FINDINGS["name-collision"]])
+def test_namesakes_are_parted_by_deleting_the_namespaced_one_first(entry: Entry) -> None:
+    """A cluster policy that is deleted takes its namesake along, in every release (12.7)."""
+    assert "delete the old namespaced policy first" in entry.remedy_on(None)
+    assert "can overwrite each other" not in entry.remedy_on("v1.6.8")
+    assert "can overwrite each other" in entry.remedy_on("v1.6.9")

@@ -13,6 +13,7 @@ from monitor.core.model import NodeCoverage, PairState
 from tests.core.histories import ending, interleaved
 from tests.core.stories import (
     AUDIT_APT,
+    BLOCK_APT,
     BLOCK_PATTERN,
     BLOCK_YUM,
     ZERO,
@@ -208,6 +209,30 @@ def test_what_passes_against_a_policy_contradicts_it() -> None:
     story.wait(3)
     story.host_alert()
     assert story.host(policy) == "covered proven"
+
+
+def test_what_passed_before_a_revision_does_not_contradict_it() -> None:
+    story, policy = guarded()
+    story.host_alert(Action="Audit (Block)", Result="Passed", Enforcer="eBPF Monitor")
+    assert story.host(policy) == "gap contradicted"
+    story.wait(3)
+    story.edit(policy, {**BLOCK_APT, "message": "no packages"})
+    assert story.host(policy) == "pending"
+
+
+def test_nothing_that_a_process_does_contradicts_a_network_policy() -> None:
+    story, policy = fenced()
+    story.edit(policy, BLOCK_APT)
+    story.learn(policy, action="modified")
+    story.wait(5)
+    story.host_alert(
+        policy.name,
+        Type="MatchedNetworkPolicy",
+        Action="Audit (Block)",
+        Result="Passed",
+        Enforcer="eBPF Monitor",
+    )
+    assert story.host(policy) == "covered inferred"
 
 
 def test_what_passes_after_a_proof_contradicts_it() -> None:

@@ -382,6 +382,156 @@ def test_what_cannot_be_said_in_one_policy_comes_with_advice() -> None:
     ]
 
 
+# --- types ------------------------------------------------------------------------------------
+
+
+def rejected(path: str, rewrite: Any = None) -> Short:
+    return ("policy-rejected", "error", path, rewrite)
+
+
+SELECTED: Final = {"nodeSelector": {"matchLabels": {"a": "b"}}}
+REJECTED: Final[dict[str, tuple[Manifest, tuple[Short, ...]]]] = {
+    "a selector that is a list": (
+        ksp({"selector": ["app=web"], **BLOCK}),
+        (rejected("spec.selector"),),
+    ),
+    "labels that are a list": (
+        ksp(labelled(["app=web"])),
+        (rejected(LABEL),),
+    ),
+    "labels of nodes that are a string": (
+        hsp({"nodeSelector": {"matchLabels": "a=b"}, **BLOCK}),
+        (rejected("spec.nodeSelector.matchLabels"),),
+    ),
+    "a label of nodes that is a truth value": (
+        hsp({"nodeSelector": {"matchLabels": {"gpu": True}}, **BLOCK}),
+        (rejected("spec.nodeSelector.matchLabels.gpu", "true"),),
+    ),
+    "a process that is a string": (
+        ksp({"process": "/usr/bin/apt", "action": "Block"}),
+        (rejected("spec.process"),),
+    ),
+    "paths that are one path": (
+        ksp({"process": {"matchPaths": {"path": "/bin/a"}}, "action": "Block"}),
+        (rejected("spec.process.matchPaths", [{"path": "/bin/a"}]),),
+    ),
+    "paths that are strings": (
+        csp({"process": {"matchPaths": ["/bin/a", "/bin/b"]}}),
+        (rejected("spec.process.matchPaths[0]"), rejected("spec.process.matchPaths[1]")),
+    ),
+    "a path that is a number": (
+        ksp({"file": {"matchPaths": [{"path": 7}]}}),
+        (rejected("spec.file.matchPaths[0].path", "7"),),
+    ),
+    "a source that is a string": (
+        ksp({"file": {"matchPaths": [{"path": "/a", "fromSource": ["/b"]}]}}),
+        (rejected("spec.file.matchPaths[0].fromSource[0]"),),
+    ),
+    "a switch that is a string": (
+        ksp({"file": {"matchDirectories": [{"dir": "/a/", "recursive": "True"}]}}),
+        (rejected("spec.file.matchDirectories[0].recursive", True),),
+    ),
+    "an action that is a number": (ksp({**BLOCK, "action": 1}), (rejected("spec.action"),)),
+    "an action that there is not": (
+        ksp({**BLOCK, "action": "block"}),
+        (rejected("spec.action", "Block"),),
+    ),
+    "a severity in quotes": (ksp({**BLOCK, "severity": "5"}), (rejected("spec.severity", 5),)),
+    "a severity beyond the worst": (ksp({**BLOCK, "severity": 11}), (rejected("spec.severity"),)),
+    "one tag": (ksp({**BLOCK, "tags": "a"}), (rejected("spec.tags", ["a"]),)),
+    "presets that are a mapping": (
+        csp({"presets": {"name": "exec"}}),
+        (rejected("spec.presets", [{"name": "exec"}]),),
+    ),
+    "traffic that is a mapping": (
+        nsp({**SELECTED, "ingress": {"from": []}}),
+        (rejected("spec.ingress", [{"from": []}]),),
+    ),
+    "labels of a cluster policy, which are dropped whatever they are": (
+        csp(labelled(["app=web"])),
+        (mistake(LABEL),),
+    ),
+    "what is null, which is as if it were not there": (
+        ksp({"selector": None, "process": {"matchPaths": None}, "action": None}),
+        (),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REJECTED)
+def test_a_value_that_the_api_server_refuses_is_named(name: str) -> None:
+    manifest, expected = REJECTED[name]
+    assert short(remarks_on(manifest)) == expected
+
+
+def test_it_is_said_what_must_stand_there_and_what_stands_there() -> None:
+    (found,) = remarks_on(ksp({"process": "/usr/bin/apt"}))
+    assert found.reason == (
+        "Here must stand a mapping, not the string `/usr/bin/apt`: the API server refuses the "
+        "policy."
+    )
+
+
+WHOLE: Final[Spec] = {
+    "severity": 5,
+    "message": "no",
+    "tags": ["a"],
+    "selector": {
+        "matchLabels": {"app": "web"},
+        "matchExpressions": [item("label", "In", "tier=front")],
+    },
+    "process": {
+        "matchPaths": [{"path": "/a", "ownerOnly": True, "fromSource": [{"path": "/b"}]}],
+        "matchDirectories": [{"dir": "/a/", "recursive": True}],
+        "matchPatterns": [{"pattern": "/a/*", "action": "Audit"}],
+    },
+    "file": {"action": "Allow", "matchPaths": [{"path": "/a", "readOnly": True}]},
+    "network": {"matchProtocols": [{"protocol": "tcp"}]},
+    "capabilities": {"matchCapabilities": [{"capability": "net_raw"}]},
+    "syscalls": {"matchSyscalls": [{"syscall": ["unlink"]}]},
+    "presets": [{"name": "exec"}],
+    "apparmor": "deny /x r,",
+    "action": "Block",
+}
+FOREIGN: Final[tuple[Any, ...]] = (7, "words", ["a"], {"a": "b"}, True, 1.5, [{}], [[7]])
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterable[tuple[str | int, ...]]:
+    """All places in a value but itself."""
+    if isinstance(value, dict | list):
+        for step in value if isinstance(value, dict) else range(len(value)):
+            yield (*path, step)
+            yield from places(value[step], (*path, step))
+
+
+def put(value: Any, path: tuple[str | int, ...], other: Any) -> Any:
+    """The value with another one at a place."""
+    if not path:
+        return other
+    changed = value.copy()
+    changed[path[0]] = put(value[path[0]], path[1:], other)
+    return changed
+
+
+def at(value: Any, path: tuple[str | int, ...]) -> Any:
+    for step in path:
+        value = value[step]
+    return value
+
+
+@pytest.mark.parametrize("place", list(places(WHOLE)), ids=dotted)
+def test_a_value_of_another_type_is_an_error_wherever_it_stands(
+    place: tuple[str | int, ...],
+) -> None:
+    whole = ("spec", *place)
+    for other in FOREIGN:
+        if type(other) is type(at(WHOLE, place)):
+            continue
+        found = remarks_on(ksp(put(WHOLE, place, other)))
+        errors = [one.path for one in found if one.severity == "error"]
+        assert any(path[: len(whole)] == whole[: len(path)] for path in errors), other
+
+
 # --- rules ------------------------------------------------------------------------------------
 
 
@@ -584,10 +734,25 @@ def test_namespaces_in_which_nothing_is_enforced_are_a_warning_where_they_are_na
     assert short(remarks_in(inside, Cluster())) == (left_out("warning", "metadata.namespace"),)
     tracked = Cluster(settings={"untrackedNs": ""})
     assert remarks_in(inside, tracked) == ()
-    before_it_was_read = structs.replace(tracked, releases=frozenset({"v1.6.6"}))
-    assert short(remarks_in(inside, before_it_was_read)) == (
-        left_out("warning", "metadata.namespace"),
-    )
+
+
+@pytest.mark.parametrize(
+    ("releases", "unenforced"),
+    [
+        ((), {"kube-system", "team"}),
+        (("v1.6.7",), {"kube-system", "team"}),
+        (("v1.6.6",), {"kube-system", "kubearmor"}),
+        (("v1.6.6", "v1.7.4"), {"kube-system", "kubearmor"}),
+        (("v1.4.1",), {"kube-system"}),
+        (("v1.4.1", "v1.4.2"), {"kube-system", "kubearmor"}),
+        (("latest", "v1.7.4"), {"kube-system", "team"}),
+    ],
+)
+def test_the_releases_in_use_decide_whether_the_list_of_untracked_namespaces_counts(
+    releases: tuple[str, ...], unenforced: set[str]
+) -> None:
+    cluster = Cluster(settings={"untrackedNs": "team"}, releases=frozenset(releases))
+    assert cluster.unenforced == unenforced
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,30 @@ def test_what_a_namesake_does_depends_on_the_release(
     assert found == answer
 
 
+@pytest.mark.parametrize("known", DESCRIBED)
+@pytest.mark.parametrize(
+    "story", ["+shop +cluster !", "+shop ! +cluster", "! +shop +cluster", "+cluster +shop !"]
+)
+def test_who_deletes_the_namespaced_one_first_takes_nothing_else_along(
+    story: str, known: Behaviour
+) -> None:
+    def of(key: PolicyKey, whole: str) -> Attachment:
+        lines, evaluated = told(whole)
+        return attachment(key, lines, selects=ALL, evaluated=evaluated, behaviour=known)
+
+    assert of(CLUSTER, f"{story} -shop") == of(CLUSTER, story)
+    assert of(SHOP, f"{story} -shop -cluster") == "not-attached"
+
+
+@pytest.mark.parametrize("known", DESCRIBED)
+def test_who_deletes_the_cluster_policy_first_takes_the_namespaced_one_along(
+    known: Behaviour,
+) -> None:
+    lines, evaluated = told("+shop +cluster ! -cluster")
+    found = attachment(SHOP, lines, selects=ALL, evaluated=evaluated, behaviour=known)
+    assert found == "removed"
+
+
 actions = st.sampled_from(("added", "modified", "deleted"))
 
 

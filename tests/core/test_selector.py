@@ -38,6 +38,7 @@ def takes(
         ({OWN: "n1"}, {}, (True, True, False)),
         ({OWN: "n1"}, {OWN: "n12"}, (True, True, False)),
         ({OWN: "n.2"}, {OWN: "n12"}, (True, True, False)),
+        ({OWN: "[[]n"}, {OWN: "[n"}, (True, True, False)),
         ({OWN: "("}, {OWN: "n1"}, (False, False, False)),
         ({OWN: "n1,n2"}, {OWN: "n1"}, (False, False, True)),
         ({OWN: "n1"}, {NODE: "n1"}, (True, True, False)),

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -193,6 +194,11 @@ class Monitor:
             return True
 
         await eventually(is_so, within=SECONDS, every=0.2, not_yet=_ASKING)
+
+    async def at(self) -> datetime:
+        """Return the instant of what it reports now."""
+        answer = json.loads(await self._get(f"{self.url}/api/v1/sources", {"limit": "1"}))
+        return datetime.fromisoformat(answer["at"])
 
     async def metric(self, series: str) -> float | None:
         """Return the value of one series, written as it is exposed without its prefix."""

@@ -7,6 +7,7 @@ report must name each trouble where it is and nothing else.
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from tests.servers.scenarios import RealCluster, elsewhere
 from tests.servers.stage import Monitor, access, prepare
 
 SECONDS = 90.0
+STEADY = timedelta(seconds=2)
 NAMES = frozenset({"team", "late", "quiet", "strict"})
 FIRST = 3
 PLAYED = (
@@ -86,16 +88,30 @@ async def reported(monitor: Monitor) -> Painted:
 
 
 async def becomes(monitor: Monitor, wanted: Painted) -> None:
-    """Wait until the report is this, and still is a while later."""
+    """Wait until the report has been this, at each look, for a while of the monitor's time."""
+    since: datetime | None = None
+
+    async def stays_so() -> bool:
+        nonlocal since
+        at = await monitor.at()
+        apart = differences(await reported(monitor), wanted)
+        if apart:
+            since = None
+        assert apart == {}
+        since = since or at
+        return at - since >= STEADY
+
+    await eventually(stays_so, within=SECONDS, every=0.5, not_yet=(AssertionError,))
+
+
+async def has_read(monitor: Monitor, kubearmor: KubeArmor) -> None:
+    """Wait until the monitor has all that was printed before it looked."""
 
     async def is_so() -> bool:
-        found = await reported(monitor)
-        assert differences(found, wanted) == {}
-        return True
+        read = await monitor.metric('observations_total{kind="DaemonLine"}')
+        return read is not None and read >= kubearmor.printed()
 
-    await eventually(is_so, within=SECONDS, every=1.0, not_yet=(AssertionError,))
-    await asyncio.sleep(2)
-    assert differences(await reported(monitor), wanted) == {}
+    await eventually(is_so, within=SECONDS)
 
 
 def differences(found: Painted, wanted: Painted) -> dict[str, Any]:
@@ -179,7 +195,7 @@ async def test_each_trouble_is_named_where_it_is_and_closes_when_its_remedy_is_a
         await monitor.start()
         stack.push_async_callback(monitor.stop)
         # What was printed before is received now, and must not seem younger than what starts next.
-        await asyncio.sleep(2)
+        await has_read(monitor, kubearmor)
         await play(real, [scenario.wrong for scenario in scenarios])
         await becomes(monitor, together(scenarios, healed=False))
         await play(real, [scenario.heals for scenario in scenarios])

@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from monitor.core.model import ContainerCoverage, Incident, SourceState, Verdict
+from monitor.core.model import ContainerCoverage, Incident, NodeCoverage, SourceState, Verdict
 from monitor.errors import ConfigurationError
 from monitor.sinks.http import Address, Demo, HttpServer
 from monitor.sinks.stream import PING_SECONDS, EventStream
@@ -24,6 +24,18 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self';"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+
+def node(name: str) -> NodeCoverage:
+    return NodeCoverage(
+        node=name,
+        daemon=None,
+        release=None,
+        enforcer=None,
+        clock_offset_seconds=None,
+        verdict="gap",
+        cause="daemon-absent",
+    )
 
 
 def container(number: int, *, namespace: str = "team-a", verdict: str = "covered") -> Any:
@@ -74,6 +86,10 @@ class SmallView:
             one for one in self.rows("containers") if (one.namespace, one.pod) == (namespace, pod)
         ]
         return {"at": AT, "containers": [self.present(one) for one in found]} if found else None
+
+    def explain_node(self, name: str) -> Mapping[str, Any] | None:
+        found = [one for one in self.rows("nodes") if one.node == name]
+        return self.present(found[0]) if found else None
 
     async def metrics(self, *, openmetrics: bool) -> bytes:
         return b"# EOF\n" if openmetrics else b"plain 1\n" * 1000
@@ -193,7 +209,8 @@ async def test_an_address_in_use_is_an_error_that_says_what_to_configure() -> No
     async with serving() as served:
         port = int(str(served.server.api_url).rpartition(":")[2].strip("/"))
 
-        with pytest.raises(ConfigurationError, match=rf"cannot listen on 127.0.0.1:{port} "):
+        told = rf"cannot listen on 127.0.0.1:{port} \(.*\): configure another address \(http"
+        with pytest.raises(ConfigurationError, match=told):
             async with serving(probes=None, api=("127.0.0.1", port)):
                 pass
 
@@ -430,6 +447,16 @@ async def test_explain_tells_a_pods_containers_or_that_there_are_none() -> None:
         404,
         "no container of a Pod team-a/nothing is running",
     )
+
+
+async def test_explain_tells_a_node_or_that_there_is_none() -> None:
+    view = SmallView(nodes=[node("node-1"), node("node-2")])
+    async with serving(view) as served:
+        found = await served.get("api/v1/nodes/node-2/explain")
+        absent = await served.get("api/v1/nodes/node-3/explain")
+
+    assert found == (200, view.present(node("node-2")))
+    assert (absent[0], absent[1]["detail"]) == (404, "no node node-3 is known")
 
 
 # --- errors and safety ------------------------------------------------------------------------

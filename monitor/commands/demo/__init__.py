@@ -9,18 +9,17 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import as_file, files
 from typing import Any
 
-from orjson import loads
-
 from monitor import app
 from monitor.clock import SystemClock
 from monitor.commands.arguments import port, speed
+from monitor.commands.demo.narration import TEXTS, Lines, Narration, Phase, Words
 from monitor.commands.demo.playback import Playback, PlaybackClock
-from monitor.commands.text import render
 from monitor.config import Cluster, Configuration, Jsonl
+from monitor.errors import ConfigurationError
 from monitor.logs import logging_to
 from monitor.metrics import Metrics
 from monitor.retry import cancelled
-from monitor.wire import report as wire_report
+from monitor.sinks.http import ListenError
 from monitor.wire.trace import Trace
 
 RECORDING = "seed.jsonl.zst"
@@ -33,6 +32,7 @@ examples:
   kubearmor-monitor demo
   kubearmor-monitor demo --port 8080
   kubearmor-monitor demo --speed 1 --events events.jsonl
+  kubearmor-monitor demo --output json | jq -r 'select(.board) | .board'
 
 The recording is of KubeArmor v1.5.7 on a real API server: a cluster policy protects an old
 namespace; a namespace that is created later is missed. It plays at real speed, but stretches in
@@ -40,15 +40,10 @@ which nothing happens for longer than half a second are cut to that; with --spee
 N times as fast as it happened, idle stretches too. It holds where three containers are uncovered:
 look at the board, then go on (there, with Enter here, or with curl -X POST on
 /api/v1/demo/continue): KubeArmor is restarted and the gaps close. Ctrl-C ends it.
+
+With --output json it prints one JSON object a line: the addresses first, a line for each mark of
+the recording, how many containers have which verdict where it holds, and where it has healed.
 """
-TEXTS = {
-    "playing": "The recording is playing.",
-    "holding": (
-        "Held where a namespace is newer than the cluster policy that should protect it: its three"
-        " containers are uncovered. Go on: KubeArmor is restarted."
-    ),
-    "finished": "The recording is over: after the restart the policy is in force everywhere.",
-}
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -57,6 +52,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--events", default=os.devnull, metavar="FILE", help="write the events there, as JSON lines"
     )
+    parser.add_argument("--output", choices=("text", "json"), default="text")
 
 
 def run(options: Namespace) -> int:
@@ -75,12 +71,16 @@ class Demonstration:
         self.playback: Playback | None = None
 
     def state(self) -> Mapping[str, Any]:
-        state = "playing"
-        if self.playback is not None and self.playback.ended.is_set():
-            state = "finished"
-        elif self.playback is not None and self.playback.holding:
-            state = "holding"
-        return {"state": state, "text": TEXTS[state]}
+        phase = self._phase()
+        state = "finished" if phase == "healed" else phase
+        return {"state": state, "text": TEXTS[phase]}
+
+    def _phase(self) -> Phase:
+        if self.playback is None:
+            return "playing"
+        if self.playback.ended.is_set():
+            return "healed"
+        return "holding" if self.playback.holding else "playing"
 
     def go_on(self) -> None:
         if self.playback is not None:
@@ -91,7 +91,9 @@ async def _demonstrate(trace: Trace, options: Namespace) -> None:
     configuration = Configuration(
         cluster=Cluster(name=trace.header.cluster), jsonl=Jsonl(path=options.events)
     )
-    clock, demonstration, metrics = PlaybackClock(trace.header.started), Demonstration(), Metrics()
+    started = trace.header.started
+    clock, demonstration, metrics = PlaybackClock(started), Demonstration(), Metrics()
+    narration = Lines() if options.output == "json" else Words(started=started)
     address = (LOOPBACK, options.port)
     service = app.Service(
         configuration,
@@ -108,12 +110,15 @@ async def _demonstrate(trace: Trace, options: Namespace) -> None:
         wall=SystemClock(),
         pace=_pace(options.speed),
         hold_at=HOLD_AT,
-        tell=lambda at, mark: _tell(at - trace.header.started, mark),
+        tell=lambda at, mark: _tell(narration, at, mark),
     )
     with app.stopped_by_signals() as stop, _enter_goes_on(demonstration):
-        narrating = asyncio.create_task(_narrate(service, playback))
+        narrating = asyncio.create_task(_narrate(narration, service, playback, started=started))
         try:
             await service.run([playback], stop)
+        except ListenError as error:
+            hint = "choose another with --port, or leave it out for a free one"
+            raise ConfigurationError(f"{error.problem}: {hint}") from error
         finally:
             await cancelled(narrating)
 
@@ -124,30 +129,21 @@ def _pace(factor: float | None) -> Callable[[float], float]:
     return lambda seconds: seconds / factor
 
 
-async def _narrate(service: app.Service, playback: Playback) -> None:
+async def _narrate(
+    narration: Narration, service: app.Service, playback: Playback, *, started: float
+) -> None:
     await service.listening.wait()
-    _say(f"The board and the API: {service.http.api_url}")
-    _say(f"Metrics:               {service.http.probes_url}metrics\n")
+    board, metrics = service.http.api_url or "", f"{service.http.probes_url}metrics"
+    narration.opens(board=board, metrics=metrics, at=started)
     await playback.held.wait()
-    _say(f"\n{_report(service)}\n{TEXTS['holding']}")
-    _say("Press Enter here, or the button on the board. Ctrl-C ends the demonstration.\n")
+    narration.arrives("holding", service.engine.report())
     await playback.ended.wait()
-    _say(f"\n{_report(service)}\n{TEXTS['finished']}")
-    _say("The board stays open until Ctrl-C.")
+    narration.arrives("healed", service.engine.report())
 
 
-def _tell(seconds: float, mark: str) -> None:
+def _tell(narration: Narration, at: float, mark: str) -> None:
     if not mark.startswith(INSTANTS_OF_TRUTH):
-        _say(f"{seconds:6.1f} s  {mark}")
-
-
-def _report(service: app.Service) -> str:
-    return render(loads(wire_report.encode(service.engine.report())))
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+        narration.passes(mark, at=at)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,8 @@ from typing import Final
 
 from monitor.core.causes.entry import FindingKind, ReleaseRemedy
 from monitor.core.causes.phrases import (
+    HANDLED_AT_ONCE,
+    PART_NAMESAKES,
     RECREATE,
     RECREATE_PRICE,
     RESTART,
@@ -216,10 +218,10 @@ FINDING_KINDS: Final = (
         ),
         shown_by="The name of a cluster policy is that of a namespaced one, in any namespace.",
         remedy=(
-            "Create both policies anew under names that nothing else bears, wait until the copies "
-            "are in force, then delete both old ones: that costs no protection. Do not touch or "
-            "delete the cluster policy before."
+            f"{PART_NAMESAKES} Do not touch or delete the cluster policy while the namespaced one "
+            "is there. Where only one of them is applied yet, rename the other."
         ),
+        remedies=(HANDLED_AT_ONCE,),
     ),
     FindingKind(
         code="lost-update",

@@ -37,3 +37,17 @@ RECREATE_PRICE: Final = (
     "Its containers are interrupted, and those of the new Pod run unprotected until their rules "
     "are written"
 )
+
+PART_NAMESAKES: Final = (
+    "Create both policies anew under names that nothing else bears, wait until the copies are in "
+    "force, then delete the old namespaced policy first and the old cluster policy after it: in "
+    "that order nothing goes that should stay, and it costs no protection."
+)
+HANDLED_AT_ONCE: Final = ReleaseRemedy(
+    since="v1.6.9",
+    before="",
+    text=(
+        "From v1.6.9 on leave seconds between these steps: a namespaced and a cluster policy that "
+        "are handled at one moment can overwrite each other."
+    ),
+)

@@ -4,6 +4,8 @@ from typing import Final
 
 from monitor.core.causes.entry import Cause, ReleaseRemedy
 from monitor.core.causes.phrases import (
+    HANDLED_AT_ONCE,
+    PART_NAMESAKES,
     RESTART,
     RESTART_PRICE,
     TOUCH,
@@ -85,11 +87,11 @@ SELECTION: Final = (
             "refused its place in the daemon's list."
         ),
         remedy=(
-            "Create both policies anew under names that nothing else bears, wait until the copies "
-            "are in force, then delete both old ones: that costs no protection. Do not touch or "
-            "delete the cluster policy before: an edit overwrites its namesake in the daemons, a "
-            "deletion takes the namesake's rules out of the kernel."
+            f"{PART_NAMESAKES} Do not touch or delete the cluster policy while the namespaced one "
+            "is there: an edit overwrites the namespaced one in the daemons, a deletion takes its "
+            "rules out of the kernel, in every release."
         ),
+        remedies=(HANDLED_AT_ONCE,),
     ),
     Cause(
         code="host-policy-inactive",

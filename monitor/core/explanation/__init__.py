@@ -1,4 +1,4 @@
-"""Everything that is known of a container, in the order in which it was asked.
+"""Everything that is known of a container or of a node, in the order in which it was asked.
 
 What an explanation says is made of what the judgement looks at, and of nothing else: of each policy
 the three meanings of its selector (what its reader expects, what KubeArmor's newest release does,
@@ -7,10 +7,12 @@ what to do. A member of the report keeps its name and meaning here.
 """
 
 from monitor.core.explanation.explainer import Explainer
+from monitor.core.explanation.nodes import NodeExplainer
 from monitor.core.explanation.values import (
     ContainerExplanation,
     Knowledge,
     Meanings,
+    NodeExplanation,
     OtherPolicy,
     PairExplanation,
     Prediction,
@@ -24,6 +26,8 @@ __all__ = [
     "Explainer",
     "Knowledge",
     "Meanings",
+    "NodeExplainer",
+    "NodeExplanation",
     "OtherPolicy",
     "PairExplanation",
     "Prediction",

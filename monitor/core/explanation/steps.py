@@ -10,7 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from monitor.core.explanation.deciding import blind_resource, decided_by
-from monitor.core.explanation.subject import Subject
+from monitor.core.explanation.subject import Asked, Subject
 from monitor.core.explanation.values import Question, Step
 from monitor.core.explanation.written import pod, profile, push, rule_map, runtime
 from monitor.core.health import HEALTH
@@ -89,7 +89,7 @@ def _objects(subject: Subject) -> Iterator[Step]:
 # --- the daemon ---------------------------------------------------------------------------------
 
 
-def _daemon(subject: Subject) -> Iterator[Step]:
+def daemon(subject: Asked) -> Iterator[Step]:
     phase, since = subject.view.phase, subject.view.phase_since
     at = since if since[1] > 0 else None
     if phase in PHASES or subject.view.incarnation is None:
@@ -112,19 +112,19 @@ def _daemon(subject: Subject) -> Iterator[Step]:
         yield subject.yes("daemon", text, "kubernetes/pods", at)
 
 
-def _release(subject: Subject) -> Iterator[Step]:
-    incarnation, release = subject.incarnation, subject.view.release
-    if release is None:
+def release(subject: Asked) -> Iterator[Step]:
+    incarnation, known = subject.incarnation, subject.view.release
+    if known is None:
         yield subject.no("release", "its release is not known", subject.text)
     elif incarnation.release is not None:
-        yield subject.yes("release", f"{release}, as its output says", subject.text)
+        yield subject.yes("release", f"{known}, as its output says", subject.text)
     elif incarnation.alert_release is not None:
-        yield subject.yes("release", f"{release}, as its alerts say", ALERTS)
+        yield subject.yes("release", f"{known}, as its alerts say", ALERTS)
     else:
-        yield subject.yes("release", f"{release}, by the tag of its image", "kubernetes/pods")
+        yield subject.yes("release", f"{known}, by the tag of its image", "kubernetes/pods")
 
 
-def _policy(subject: Subject) -> Iterator[Step]:
+def policy(subject: Asked) -> Iterator[Step]:
     revision = f"generation {subject.policy.generation}"
     learned = subject.policy.learned(subject.incarnation, subject.view.node.clock)
     if learned is not None:
@@ -133,10 +133,10 @@ def _policy(subject: Subject) -> Iterator[Step]:
         yield subject.yes("policy", text, subject.text, subject.instant(learned.position))
     else:
         text = f"no line says that the daemon has met {revision} of the policy"
-        yield subject.unsaid("policy", text, since=subject.policy.changed[0])
+        yield subject.unsaid_since(subject.policy.changed[0], "policy", text)
 
 
-def _effect(subject: Subject) -> Iterator[Step]:
+def effect(subject: Asked) -> Iterator[Step]:
     if subject.judged.grade == "proven":
         text = "an effect of the policy was reported"
         yield subject.yes("effect", text, ALERTS, subject.judged.since)
@@ -150,18 +150,18 @@ def _effect(subject: Subject) -> Iterator[Step]:
         yield Step("effect", "unread", "alerts are not being read", ALERTS)
 
 
-def _enforcer(subject: Subject) -> Iterator[Step]:
+def enforcer(subject: Asked) -> Iterator[Step]:
     incarnation = subject.incarnation
-    enforcer = incarnation.enforcer
-    if enforcer is None:
+    named = incarnation.enforcer
+    if named is None:
         started = incarnation.running or (incarnation.first_seen, incarnation.first_seen)
         text = "the daemon has not named its enforcer"
-        yield subject.unsaid("enforcer", text, since=started[0])
-    elif not enforcer:
+        yield subject.unsaid_since(started[0], "enforcer", text)
+    elif not named:
         reason = f": {incarnation.enforcer_reason}" if incarnation.enforcer_reason else ""
         yield subject.no("enforcer", f"the daemon has no enforcer{reason}", subject.text)
     else:
-        yield subject.yes("enforcer", f"the daemon enforces by {enforcer}", subject.text)
+        yield subject.yes("enforcer", f"the daemon enforces by {named}", subject.text)
 
 
 # --- the policy ---------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def _attachment(subject: Subject) -> Iterator[Step]:
         yield subject.no("attachment", f"not attached: {shown}", subject.text)
 
 
-def _silence(subject: Subject) -> Iterator[Step]:
+def silence(subject: Asked) -> Iterator[Step]:
     at = (subject.deadline, subject.deadline)
     if subject.judged.recheck is not None:
         stays = "" if subject.judged.verdict == "pending" else "; what was announced stands"
@@ -218,11 +218,11 @@ ANSWERS: Final[Mapping[Question, Callable[[Subject], Iterator[Step]]]] = {
     "supported": _supported,
     "exempt": _exempt,
     "objects": _objects,
-    "daemon": _daemon,
-    "release": _release,
-    "policy": _policy,
-    "effect": _effect,
-    "enforcer": _enforcer,
+    "daemon": daemon,
+    "release": release,
+    "policy": policy,
+    "effect": effect,
+    "enforcer": enforcer,
     "rules": _rules,
     "attachment": _attachment,
     "pod": pod,
@@ -230,5 +230,5 @@ ANSWERS: Final[Mapping[Question, Callable[[Subject], Iterator[Step]]]] = {
     "push": push,
     "map": rule_map,
     "profile": profile,
-    "silence": _silence,
+    "silence": silence,
 }

@@ -12,8 +12,8 @@ from monitor.core.sight import is_unread
 from monitor.core.verdict import Judged
 
 
-class Subject:
-    """One pair, and what is judged of it.
+class Asked:
+    """A policy and a node, and what is judged of them.
 
     `deadline` is until when silence says nothing; `alerts` whether a feed of them is being read;
     `text` names the source of the daemon's lines.
@@ -21,7 +21,6 @@ class Subject:
 
     def __init__(
         self,
-        container: ContainerRecord,
         policy: PolicyState,
         view: NodeView,
         judged: Judged,
@@ -29,7 +28,6 @@ class Subject:
         deadline: float,
         alerts: bool,
     ) -> None:
-        self.container = container
         self.policy = policy
         self.view = view
         self.judged = judged
@@ -38,18 +36,12 @@ class Subject:
         incarnation = view.incarnation
         overheard = incarnation is not None and incarnation.overheard
         self.text = "messages" if overheard else f"text/{view.node.name}"
-        self.by_profile = incarnation is not None and incarnation.enforcer == APPARMOR
-        self.evidence = incarnation.container(container.id) if incarnation else None
 
     @property
     def incarnation(self) -> Incarnation:
         """The node's daemon; only asked for where there is one."""
         assert self.view.incarnation is not None
         return self.view.incarnation
-
-    @property
-    def started(self) -> float:
-        return self.container.started[0]
 
     @property
     def title(self) -> str:
@@ -68,9 +60,36 @@ class Subject:
     def no(question: Question, text: str, source: str, at: Interval | None = None) -> Step:
         return Step(question, "known-not", text, source, at)
 
-    def unsaid(self, question: Question, text: str, *, since: float | None = None) -> Step:
-        """A line that is not there: it was not printed, or nobody read it."""
-        began = self.started if since is None else since
-        unread = is_unread(self.view.node, self.incarnation, since=began)
+    def unsaid_since(self, since: float, question: Question, text: str) -> Step:
+        """A line that is not there since then: it was not printed, or nobody read it."""
+        unread = is_unread(self.view.node, self.incarnation, since=since)
         knowledge: Knowledge = "unread" if unread else "known-not"
         return Step(question, knowledge, text, self.text)
+
+
+class Subject(Asked):
+    """One pair of a container and a policy."""
+
+    def __init__(
+        self,
+        container: ContainerRecord,
+        policy: PolicyState,
+        view: NodeView,
+        judged: Judged,
+        *,
+        deadline: float,
+        alerts: bool,
+    ) -> None:
+        super().__init__(policy, view, judged, deadline=deadline, alerts=alerts)
+        self.container = container
+        incarnation = view.incarnation
+        self.by_profile = incarnation is not None and incarnation.enforcer == APPARMOR
+        self.evidence = incarnation.container(container.id) if incarnation else None
+
+    @property
+    def started(self) -> float:
+        return self.container.started[0]
+
+    def unsaid(self, question: Question, text: str) -> Step:
+        """A line that is not there since the container's start."""
+        return self.unsaid_since(self.started, question, text)

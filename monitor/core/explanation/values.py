@@ -6,7 +6,15 @@ from msgspec import Struct
 
 from monitor.core.causes import Certainty
 from monitor.core.intent import Answer
-from monitor.core.model import ContainerCoverage, Gap, Incident, Interval, PairState
+from monitor.core.model import (
+    ContainerCoverage,
+    Gap,
+    Incident,
+    Interval,
+    NodeCoverage,
+    PairState,
+)
+from monitor.core.nodes import Phase
 
 Knowledge: TypeAlias = Literal["known", "known-not", "unread"]
 Question: TypeAlias = Literal[
@@ -25,6 +33,8 @@ Question: TypeAlias = Literal[
     "push",
     "map",
     "profile",
+    "active",
+    "evaluation",
     "silence",
 ]
 
@@ -65,7 +75,7 @@ class Prediction(Struct, frozen=True):
 
 
 class Meanings(Struct, frozen=True):
-    """The three meanings of a policy's selector, for one container (design, section 2)."""
+    """The three meanings of a policy's selector, for one container or node (design, section 2)."""
 
     intended: Answer
     expected: Answer
@@ -73,7 +83,7 @@ class Meanings(Struct, frozen=True):
 
 
 class PairExplanation(PairState, frozen=True, kw_only=True, rename="camel"):
-    """A policy as it stands on one container, and why.
+    """A policy as it stands on one container or node, and why.
 
     `what`, `certainty`, `remedy` and `runbook` are those of the cause, `remedy` for the release of
     the node's daemon, with its price; `gap` and `incident` are ids of what is open.
@@ -90,7 +100,7 @@ class PairExplanation(PairState, frozen=True, kw_only=True, rename="camel"):
 
 
 class OtherPolicy(Struct, frozen=True, rename="camel"):
-    """A policy that should not protect the container, and is told of all the same: `text` says why.
+    """A policy that should not protect it, and is told of all the same: `text` says why.
 
     A reader of its manifest would expect it here, or this node's daemon attached it.
     """
@@ -114,3 +124,21 @@ class ContainerExplanation(ContainerCoverage, frozen=True, kw_only=True, rename=
     others: tuple[OtherPolicy, ...]
     gaps: tuple[Gap, ...]
     incidents: tuple[Incident, ...]
+
+
+class NodeExplanation(NodeCoverage, frozen=True, kw_only=True, rename="camel"):
+    """A node as it stands at `at`, with all that led to the verdicts of its policies.
+
+    Its daemon has been in its `phase` since `since`. `what`, `certainty`, `remedy` and `runbook`
+    are those of the node's own cause. A policy has no gap and no incident of its own.
+    """
+
+    at: float
+    phase: Phase
+    since: Interval | None
+    policies: tuple[PairExplanation, ...]
+    others: tuple[OtherPolicy, ...]
+    certainty: Certainty | None = None
+    what: str | None = None
+    remedy: str | None = None
+    runbook: str | None = None

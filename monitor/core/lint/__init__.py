@@ -17,6 +17,7 @@ from monitor.core.lint.remarks import Enforcer, Manifest, Remark
 from monitor.core.lint.rules import unenforceable_rules
 from monitor.core.lint.selected import no_namespaces, nothing_selected
 from monitor.core.lint.selectors import selector_mistakes
+from monitor.core.lint.shape import wrong_types
 from monitor.core.lint.skew import skewed_fields
 
 USUAL: Final[tuple[Enforcer, ...]] = ("bpf",)
@@ -32,6 +33,7 @@ def remarks_on(
             if remark not in rules:
                 rules.append(remark)
     return (
+        *wrong_types(manifest),
         *selector_mistakes(manifest),
         *selector_order(manifest),
         *no_namespaces(manifest),

@@ -9,11 +9,10 @@ from monitor.core.defaults import UNTRACKED
 from monitor.core.lint.remarks import Enforcer
 from monitor.core.nodes import ENFORCER_LABEL
 from monitor.core.selector import Selector
-from monitor.core.semantics import parse
+from monitor.core.semantics import Behaviour, behaviour
 
 ENFORCERS: Final[tuple[Enforcer, ...]] = ("bpf", "apparmor")
 ALWAYS_AUDITED: Final = "kube-system"
-UNTRACKED_IN_MAP_SINCE: Final = (1, 6, 7)
 
 
 class PodShape(Struct, frozen=True):
@@ -46,18 +45,25 @@ class Cluster(Struct, frozen=True):
     @property
     def untracked(self) -> str | None:
         """The ConfigMap's list of untracked namespaces; None where it says or decides nothing."""
-        known = [version for one in self.releases if (version := parse(one))]
-        if any(version < UNTRACKED_IN_MAP_SINCE for version in known):
+        if not all(one.untracked_in_map for one in self._behaviours):
             return None
         return (self.settings or {}).get("untrackedNs")
 
     @property
     def unenforced(self) -> frozenset[str]:
         """The namespaces in which nothing is enforced, by the ConfigMap or by default."""
+        behaviours = self._behaviours
+        if behaviours and not any(one.filters_untracked for one in behaviours):
+            return frozenset({ALWAYS_AUDITED})
         if self.untracked is None:
             return UNTRACKED
         listed = frozenset(name.strip() for name in self.untracked.split(",") if name.strip())
         return listed | {ALWAYS_AUDITED}
+
+    @property
+    def _behaviours(self) -> list[Behaviour]:
+        """What the releases in use do, as far as it is described."""
+        return [known for one in self.releases if (known := behaviour(one)) is not None]
 
 
 def reaches(selector: Selector, namespace: str) -> bool:

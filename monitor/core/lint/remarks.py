@@ -23,6 +23,7 @@ Code: TypeAlias = Literal[
     "name-collision",
     "rule-not-enforceable",
     "posture-audit",
+    "policy-rejected",
     "version-skew",
 ]
 Severity: TypeAlias = Literal["error", "warning", "note"]
@@ -114,11 +115,13 @@ TOPICS: Final[Mapping[Code, Topic]] = {
         ),
     ),
     "name-collision": Topic(
-        title="A policy and a cluster policy share a name",
+        title="Policies share a name",
         text=(
             "KubeArmor keeps KubeArmorPolicy and KubeArmorClusterPolicy in one list and compares "
             "cluster policies by name only. With equal names the cluster policy can miss Pods that "
-            "start later, and deleting it takes the namespaced policy out of force. Rename one."
+            "start later, and deleting it takes the namespaced policy out of force. Rename one. "
+            "Manifests of one kind, namespace and name are one policy: of those the last one that "
+            "is applied replaces the others."
         ),
     ),
     "rule-not-enforceable": Topic(
@@ -135,6 +138,14 @@ TOPICS: Final[Mapping[Code, Topic]] = {
             "Allow rules block everything else only where the default posture of their class is "
             "block. Its default is audit: then what is not allowed is reported and happens. The "
             "annotations of the namespace win over the ConfigMap kubearmor-config."
+        ),
+    ),
+    "policy-rejected": Topic(
+        title="The API server refuses the policy",
+        text=(
+            "A value has another type than the definition of KubeArmor's policies asks for: a "
+            "string where a list must stand, an action that there is not. The API server refuses "
+            "the whole policy, and nothing of it is ever in force."
         ),
     ),
     "version-skew": Topic(

@@ -42,8 +42,9 @@ def selector_mistakes(manifest: Manifest) -> Iterator[Remark]:
     selector = mapping(manifest.spec.get("selector"))
     yield from _unknown_fields(manifest, selector)
     labels = mapping(selector.get("matchLabels"))
-    if manifest.kind == "KubeArmorClusterPolicy" and labels:
-        yield _labels_of_cluster_policy(manifest, selector, labels)
+    if manifest.kind == "KubeArmorClusterPolicy":
+        if selector.get("matchLabels"):
+            yield _labels_of_cluster_policy(manifest, selector, labels)
     elif manifest.kind in CONTAINER_KINDS:
         for key, value in labels.items():
             yield from _label_mistakes(manifest, text_of(key), value, labels)
@@ -87,6 +88,8 @@ def _labels_of_cluster_policy(
         "A KubeArmorClusterPolicy has no matchLabels: they are dropped, and the policy applies to "
         "Pods with any labels."
     )
+    if not labels:
+        return mistake(manifest, LABELS_PATH, reason)
     items = selector.get("matchExpressions") or []
     by_label = any(one.subject == "label" for one in expressions(manifest.spec))
     if CONTAINER_LABEL in labels:

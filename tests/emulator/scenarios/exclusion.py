@@ -1,15 +1,20 @@
 """What KubeArmor leaves alone by design, or cannot protect (dossier 6, 8 F9-F14)."""
 
+from dataclasses import replace
+
 from tests.emulator.scenarios.scenario import (
     APPLIED,
+    STAGE,
     Picture,
     Scenario,
     on,
 )
 from tests.emulator.steps import (
+    AddNode,
     Configure,
     Remove,
     Run,
+    Step,
     Wait,
 )
 
@@ -42,6 +47,25 @@ def _beyond_reach(code: str, plan: Run, *, remedy: str, instead: Run | None = No
         heals=(Remove("team/victim"), instead) if instead else (),
         then=Picture({f"team/victim/{name}": on(APPLIED) for name in others} or answers),
         remedy=remedy,
+    )
+
+
+def _out_of_place(node: AddNode, *heals: Step, then: Picture, title: str = "") -> Scenario:
+    """A Pod on a node that no daemon can run on: only elsewhere can it be protected.
+
+    Nothing opens that could close: what is said ends with the Pod, and the node stays what it is,
+    without a daemon's output to read.
+    """
+    unsupported = "unsupported unsupported-node"
+    there = Picture(nodes={node.node: unsupported}, blind=(f"text/{node.node}",))
+    return Scenario(
+        "unsupported-node",
+        title=title,
+        wrong=(node, Run("team/victim", node=node.node)),
+        shows=replace(there, containers={VICTIM: on(unsupported)}),
+        heals=(Remove("team/victim"), *heals),
+        then=replace(there, containers=then.containers),
+        remedy="Place what must be protected on Linux nodes",
     )
 
 
@@ -95,5 +119,13 @@ EXCLUSION = (
         Run("team/victim", spec={"runtimeClassName": "kata-qemu"}),
         instead=Run("team/victim"),
         remedy="Use the ordinary runtime",
+    ),
+    _out_of_place(
+        AddNode("node-4", system="windows"), Wait(2), Run("team/victim", node=STAGE), then=COVERED
+    ),
+    _out_of_place(
+        AddNode("node-4", labels={"type": "virtual-kubelet"}),
+        then=Picture(),
+        title="a virtual node whose Pod is deleted",
     ),
 )
