@@ -15,8 +15,9 @@ from monitor.sources.crew import Crew
 from monitor.sources.incarnation_log import Means
 from monitor.sources.node_log import NodeLog
 
-OPENINGS = 32
-OTHER_OPENINGS = 16
+OPENINGS = 24
+OTHER_OPENINGS = 8
+"""Together 32, which are not too many for an API server that hands each on to a kubelet."""
 
 __all__ = ["DaemonLog", "DaemonTarget"]
 

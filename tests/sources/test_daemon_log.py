@@ -326,8 +326,8 @@ async def test_no_more_than_32_are_opened_at_a_time(stage: Stage) -> None:
     stage.kubelet.held = asyncio.Event()
     stage.follow(
         *(
-            structs.replace(TARGET, node=f"node-{number}", uid=f"uid-{number}")
-            for number in range(40)
+            structs.replace(TARGET, node=f"node-{number}", uid=f"uid-{number}", running=number < 40)
+            for number in range(60)
         )
     )
     await becomes(lambda: stage.kubelet.open == 32)
@@ -723,11 +723,11 @@ async def test_outputs_that_cannot_be_opened_do_not_keep_other_nodes_from_theirs
     ]
     stage.kubelet.write(stamped(1))
     stage.follow(*gone)
-    await becomes(lambda: held.open == 16)
+    await becomes(lambda: held.open == 8)
     stage.follow(*gone, TARGET)
     await becomes(lambda: stage.stamps)
 
-    assert held.most_open == 16
+    assert held.most_open == 8
     held.held.set()
 
 
@@ -739,21 +739,21 @@ async def test_nodes_that_are_gone_unnoticed_keep_others_from_theirs_only_once(
     gone.held = asyncio.Event()
     stage.serve("gone", gone)
     lost = [
-        structs.replace(TARGET, node=f"node-{n}", uid=f"gone-{n}", pod="gone") for n in range(32)
+        structs.replace(TARGET, node=f"node-{n}", uid=f"gone-{n}", pod="gone") for n in range(24)
     ]
     stage.follow(*lost)
-    await becomes(lambda: gone.open == 32)
+    await becomes(lambda: gone.open == 24)
     await stage.clock.advance(30.0)
-    await becomes(lambda: len(stage.states) == 32)
-    await passes(stage.clock, lambda: gone.open == 16, step=0.1)
+    await becomes(lambda: len(stage.states) == 24)
+    await passes(stage.clock, lambda: gone.open == 8, step=0.1)
     stage.api.on(LOG.format("daemon-1"), status(500, "InternalError"))
     stage.kubelet.write(stamped(1))
     stage.follow(*lost, TARGET)
     await becomes(lambda: SourceDown(NAME, "HTTP 500 InternalError") in stage.states)
     await passes(stage.clock, lambda: stage.stamps, step=0.1)
 
-    assert gone.most_open == 32
-    assert gone.open == 16
+    assert gone.most_open == 24
+    assert gone.open == 8
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["told of each end", "told of each start only"])
