@@ -23,6 +23,8 @@ from monitor.core.model import DaemonLine, Interval
 PolicyKey = tuple[str, str, str]  # kind, namespace, name
 POD_LINES_KEPT: Final = 8
 LINES_OF_A_NAME_KEPT: Final = 256
+LINES_OF_A_POLICY_KEPT: Final = 256
+"""The latest, besides the first: after so many touches of a policy the others decide nothing."""
 LIST_FAILURES_KEPT: Final = 64
 REFUSALS_KEPT: Final = 64
 SHORT_ID: Final = 12
@@ -32,14 +34,18 @@ QUEUE_IS_MOVING: Final = 10.0
 
 
 class LearnedLine:
-    """A policy's line: where it stands, what it says, when we received it."""
+    """A policy's line: where it stands, what it says, when we received it.
 
-    __slots__ = ("action", "at", "position")
+    `number`: how many lines about the policy came before, since it was added.
+    """
 
-    def __init__(self, *, position: int, action: str, at: float) -> None:
+    __slots__ = ("action", "at", "number", "position")
+
+    def __init__(self, *, position: int, action: str, at: float, number: int) -> None:
         self.position = position
         self.action = action
         self.at = at
+        self.number = number
 
 
 class ContainerEvidence:
@@ -288,7 +294,9 @@ class Incarnation:
         lines = self.policies.setdefault(key, [])
         if fact.action == "added":
             lines.clear()
-        lines.append(LearnedLine(position=position, action=fact.action, at=at))
+        number = lines[-1].number + 1 if lines else 0
+        lines.append(LearnedLine(position=position, action=fact.action, at=at, number=number))
+        del lines[1:-LINES_OF_A_POLICY_KEPT]
         self._note_name(position, fact.action, key)
         self.last_of_kind[fact.kind] = lines[-1]
         self.knowledge += 1

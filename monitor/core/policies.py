@@ -29,16 +29,22 @@ from monitor.core.semantics import Behaviour
 SLACK: Final = 2.0
 ROUNDING: Final = 1e-3
 KEPT: Final = 8
+EVENTS_KEPT: Final = 256
 CONTAINER_KINDS: Final = ("KubeArmorPolicy", "KubeArmorClusterPolicy")
 HOST_POLICY: Final = "KubeArmorHostPolicy"
 NETWORK_POLICY: Final = "KubeArmorNetworkPolicy"
 
 
 class Event(Struct, frozen=True, gc=False):
-    """A change of the object as we saw it: `at` receive time; `generation` what it then was."""
+    """A change of the object as we saw it: `at` receive time; `generation` what it then was.
 
+    `number`: how many came before; `began`: since when it may have happened, if a list showed it.
+    """
+
+    number: int
     at: float
     generation: int
+    began: float
 
 
 class Learned(Struct, frozen=True, gc=False):
@@ -92,7 +98,8 @@ class PolicyState:
         self.listed = listed
         self.counted_from = 0
         self._compile(policy.spec or {})
-        self.events.append(Event(at=self.changed[1], generation=self.generation))
+        first = Event(number=0, at=self.changed[1], generation=self.generation, began=0.0)
+        self.events.append(first)
 
     def _compile(self, spec: dict[str, Any]) -> None:
         self.spec = spec
@@ -114,10 +121,13 @@ class PolicyState:
         renewed = generation != self.generation
         if listed and not renewed:
             return False
-        since = self.events[-1].at
-        self.events.append(Event(at=at, generation=generation))
+        before = self.events[-1]
+        since, number = before.at, before.number + 1
+        began = since if listed else at
+        self.events.append(Event(number=number, at=at, generation=generation, began=began))
+        del self.events[1:-EVENTS_KEPT]
         if listed:
-            self.counted_from = len(self.events) - 1
+            self.counted_from = number
         if not renewed:
             return False
         self.generation = generation
@@ -160,18 +170,18 @@ class PolicyState:
         if not self.kept:
             return None
         known = list(dict.fromkeys(event.generation for event in self.events))
-        first = known[-1 - len(self.kept)]
+        first = known[max(-len(known), -1 - len(self.kept))]
         return self._learned(incarnation, clock, current=self._first_event_of(first))
 
     def _learned(
-        self, incarnation: Incarnation, clock: NodeClock, *, current: int
+        self, incarnation: Incarnation, clock: NodeClock, *, current: Event
     ) -> Learned | None:
         lines = incarnation.policies.get(self.key)
         if not lines or lines[-1].action == "deleted":
             return None
         if not self._about_this_object(lines[0], clock):
             return None
-        if current == 0:
+        if current.number == 0:
             return self._learned_before_us(lines)
         base = self._event_at(lines[0], clock)
         if lines[0].action == "modified" and (incarnation.read_whole or not self.listed):
@@ -180,18 +190,17 @@ class PolicyState:
         newest = max(base, self._event_at_most(lines[0], incarnation))
         newest += self._unread(incarnation)
         uncertain: Learned | None = None
-        for offset, line in enumerate(lines):
-            counted = base + offset
-            seen = self.events[current].at
-            if counted >= current and seen <= line.at + SLACK:
+        for line in lines:
+            counted = base + line.number
+            if counted >= current.number and current.at <= line.at + SLACK:
                 return Learned(position=line.position, at=line.at, certain=True)
-            vague = current == self.counted_from and line.at >= self.changed[0]
-            if uncertain is None and (seen + SLACK <= line.at or vague):
+            vague = current.number == self.counted_from and line.at >= self.changed[0]
+            if uncertain is None and (current.at + SLACK <= line.at or vague):
                 uncertain = Learned(position=line.position, at=line.at, certain=False)
-        if uncertain is None and newest + len(lines) > current:
-            line = lines[-1]
-            if self.events[current].at <= line.at + SLACK:
-                return Learned(position=line.position, at=line.at, certain=False, awaits=True)
+        last = lines[-1]
+        is_told = newest + last.number >= current.number and current.at <= last.at + SLACK
+        if uncertain is None and is_told:
+            return Learned(position=last.position, at=last.at, certain=False, awaits=True)
         return uncertain
 
     def was_current(self, updated: float, incarnation: Incarnation, clock: NodeClock) -> bool:
@@ -216,10 +225,10 @@ class PolicyState:
         """The revision is the first we saw: edits before that show as `modified` lines at most."""
         edits = self.generation - 1 if self.listed else 0
         line = lines[-1] if edits > 0 else lines[0]
-        return Learned(position=line.position, at=line.at, certain=len(lines) > edits)
+        return Learned(position=line.position, at=line.at, certain=lines[-1].number >= edits)
 
-    def _first_event_of(self, generation: int) -> int:
-        return next(i for i, event in enumerate(self.events) if event.generation == generation)
+    def _first_event_of(self, generation: int) -> Event:
+        return next(event for event in self.events if event.generation == generation)
 
     def _about_this_object(self, line: LearnedLine, clock: NodeClock) -> bool:
         """A line older than the object is about an earlier one of the same name."""
@@ -229,17 +238,19 @@ class PolicyState:
     def _event_at(self, line: LearnedLine, clock: NodeClock) -> int:
         """The event that was the latest when a first line was printed; in doubt the older."""
         printed = clock.instant(line.position, at=line.at)[0]
-        index = 0
-        while index + 1 < len(self.events) and self.events[index + 1].at <= printed:
-            index += 1
-        return index
+        latest = self.events[0]
+        for event in self.events[1:]:
+            if event.at > printed:
+                break
+            latest = event
+        return latest.number
 
     def _event_at_most(self, line: LearnedLine, incarnation: Incarnation) -> int:
         """The latest event that a first line can be about: what was listed carries any of them."""
         lists = not 0 < incarnation.initialized < line.position
         if line.action == "added" and not lists:
             return 0
-        return max(index for index in range(len(self.events)) if self._began(index) <= line.at)
+        return max(event.number for event in self.events if event.began <= line.at)
 
     def _unread(self, incarnation: Incarnation) -> int:
         """How many of the events may have lines in a hole of the output."""
@@ -247,12 +258,6 @@ class PolicyState:
             any(since - SLACK <= event.at <= until + SLACK for since, until in incarnation.holes)
             for event in self.events
         )
-
-    def _began(self, index: int) -> float:
-        """From when on an event may have happened: one that a list showed, since the one before."""
-        if index == 0:
-            return 0.0
-        return self.events[index - (index == self.counted_from)].at
 
 
 def kind_of(resource: str) -> str | None:

@@ -394,6 +394,14 @@ class Story:
         """A change of its metadata only."""
         self._tell_policy("MODIFIED", policy)
 
+    def keep_touching(self, policy: PolicyOf, pod: PodOf, *, times: int) -> None:
+        """Something changes its annotations again and again; each time the Pod is pushed."""
+        for _ in range(times):
+            self.touch(policy)
+            self.learn(policy, action="modified")
+            self.intend(pod)
+            self.wait(0.1)
+
     def edit(self, policy: PolicyOf, rules: Mapping[str, Any] = BLOCK_YUM) -> None:
         """A new revision."""
         selectors = {k: v for k, v in policy.spec.items() if k in {"selector", "nodeSelector"}}

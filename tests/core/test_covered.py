@@ -587,3 +587,15 @@ def test_a_standing_proof_outlives_an_outage_of_alerts_and_text() -> None:
     story.down("text/node-a", *FEEDS)
     story.wait(600)
     assert story.verdict(pod) == "covered proven"
+
+
+def test_a_policy_that_was_touched_for_months_is_judged_as_ever() -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    story.keep_touching(story.policies[0], pod, times=700)
+    assert story.verdict(pod) == "covered applied"
+    story.edit(story.policies[0])
+    assert story.verdict(pod) == "pending"
+    story.keep_touching(story.policies[0], pod, times=700)
+    assert story.verdict(pod) == "covered applied"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from monitor.core.coverage import Coverage
 from tests.core.histories import ROLLING_STEPS, Life, Play, Step, begun
+from tests.core.stories import covered, ready
 
 pytestmark = pytest.mark.thorough
 
@@ -22,15 +23,20 @@ PAUSES: Final = st.sampled_from([0.0, 3.0, 11.0, 65.0])
 AFTERWARDS: Final = 600.0
 
 
-def restored(core: Coverage) -> Coverage:
-    """The same, out of nothing but bytes."""
-    kept = io.BytesIO()
-    pickler = pickle.Pickler(kept)
+def kept(core: Coverage) -> bytes:
+    """All that it holds."""
+    written = io.BytesIO()
+    pickler = pickle.Pickler(written)
     pickler.dispatch_table = copyreg.dispatch_table | {
         WeakValueDictionary: lambda held: (WeakValueDictionary, (dict(held),))
     }
     pickler.dump(core)
-    found = pickle.loads(kept.getvalue())  # noqa: S301  # of our own making
+    return written.getvalue()
+
+
+def restored(core: Coverage) -> Coverage:
+    """The same, out of nothing but bytes."""
+    found = pickle.loads(kept(core))  # noqa: S301  # of our own making
     assert isinstance(found, Coverage)
     return found
 
@@ -57,3 +63,13 @@ def test_a_restored_core_goes_on_as_the_one_that_was_kept(
     assert other.announced == usual.announced
     assert other.core.report(until) == usual.core.report(until) == life.story.report()
     assert other.core.statistics(until) == usual.core.statistics(until)
+
+
+def test_what_is_kept_of_a_policy_that_is_touched_again_and_again_has_an_end() -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    story.keep_touching(story.policies[0], pod, times=700)
+    before = len(kept(story.core))
+    story.keep_touching(story.policies[0], pod, times=700)
+    assert len(kept(story.core)) == pytest.approx(before, rel=0.01)
