@@ -53,6 +53,7 @@ async def test_a_restarted_monitor_knows_gaps_and_incidents_by_the_ids_they_had(
         pods = await stage.deploy(namespace, replicas=3)
         await stage.monitor.becomes(namespace, {MISSED: 3})
         await stage.told(pods, "gap", cause=CAUSE)
+        await _empty(stage)
         gaps, incidents = await stage.latest("gaps", "id"), await stage.latest("incidents", "id")
         assert (len(gaps), len(incidents)) == (3, 1)
 

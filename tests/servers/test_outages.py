@@ -120,15 +120,21 @@ async def test_what_was_deleted_while_a_watch_expired_is_gone_and_nothing_is_rep
         await stage.monitor.becomes(kept, {APPLIED: 2})
 
         await stage.timed([*pods, *gone])
-        assert await _tombstones(stage) == sorted(pod["metadata"]["uid"] for pod in gone)
+        await _tombstones_are(stage, sorted(pod["metadata"]["uid"] for pod in gone))
         assert await stage.history(pods) == before
         assert await stage.topics.read("gaps") == []
 
 
-async def _tombstones(stage: Stage) -> list[str]:
-    """Return the uids of the Pods whose coverage was withdrawn."""
-    events = await stage.topics.read("coverage")
-    return sorted(event.key.split("/")[1] for event in events if event.data is None)
+async def _tombstones_are(stage: Stage, expected: list[str]) -> None:
+    """Wait until the coverage of the Pods with these uids has been withdrawn."""
+
+    async def is_so() -> bool:
+        events = await stage.topics.read("coverage")
+        found = sorted(event.key.split("/")[1] for event in events if event.data is None)
+        assert found == expected, found
+        return True
+
+    await eventually(is_so, within=SECONDS)
 
 
 async def _health(stage: Stage, *names: str) -> dict[str, list[str]]:
