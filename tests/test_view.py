@@ -170,7 +170,7 @@ def test_a_pod_is_explained_by_its_containers() -> None:
     found = view(asked).explain("b", "x-pod")
     assert found is not None
     assert found["at"] == "1970-01-01T00:01:40.000000Z"
-    assert [(one["verdict"], one["others"]) for one in found["containers"]] == [("gap", [])]
+    assert [(one["verdict"], one["others"]) for one in found["containers"]] == [("gap", ())]
     assert view(asked).explain("b", "other") is None
 
 
@@ -180,7 +180,7 @@ def test_a_node_is_explained_by_itself() -> None:
     found = view(asked).explain_node("node-a")
     assert found is not None
     assert (found["node"], found["at"]) == ("node-a", "1970-01-01T00:01:40.000000Z")
-    assert found["since"] == ["1970-01-01T00:00:01.000000Z", "1970-01-01T00:00:02.000000Z"]
+    assert found["since"] == ("1970-01-01T00:00:01.000000Z", "1970-01-01T00:00:02.000000Z")
     assert view(asked).explain_node("node-b") is None
 
 
@@ -191,7 +191,7 @@ def test_rows_are_shown_as_in_the_report() -> None:
         "state": "up",
         "reason": "",
         "since": "1970-01-01T00:00:01.000000Z",
-        "outages": [],
+        "outages": (),
     }
 
 

@@ -7,11 +7,11 @@ to a container, and their times repeat.
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any, Final, TypeAlias
+from types import UnionType
+from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin
 
-import msgspec
 import orjson
-from msgspec import Struct
+from msgspec import Struct, structs, to_builtins
 
 from monitor.core.model import Report
 
@@ -23,7 +23,7 @@ LAST_INSTANT: Final = 253_402_300_799.0
 INTERVALS: Final = frozenset({"stages"})
 SPELLED_ALREADY: Final = frozenset({str, int, float, bool, type(None)})
 
-Spelling: TypeAlias = Callable[[Any], Any]
+Spelling: TypeAlias = Callable[[Any, Any], Any]
 
 
 @lru_cache(maxsize=4096)
@@ -35,9 +35,8 @@ def rfc3339(instant: float) -> str:
 
 def plain(value: Struct) -> dict[str, Any]:
     """A value of the core as plain JSON members, its instants spelled out."""
-    return {
-        name: spell(getattr(value, attribute)) for attribute, name, spell in _members(type(value))
-    }
+    members: dict[str, Any] = _spell(value, to_builtins(value))
+    return members
 
 
 def encode(report: Report) -> bytes:
@@ -46,36 +45,54 @@ def encode(report: Report) -> bytes:
 
 
 @cache
-def _members(kind: type[Struct]) -> tuple[tuple[str, str, Spelling], ...]:
+def _unspelled(kind: type[Struct]) -> tuple[tuple[str, str, Spelling], ...]:
+    """The members of a type whose values are not what they are in JSON."""
     return tuple(
         (field.name, field.encode_name, _spelling(field.encode_name))
-        for field in msgspec.structs.fields(kind)
+        for field in structs.fields(kind)
+        if field.encode_name in INSTANTS or not _is_spelled(field.type)
     )
+
+
+def _is_spelled(annotation: Any) -> bool:
+    """Whether values of a type, which are no instants, are JSON as they are."""
+    if annotation in SPELLED_ALREADY or annotation is Ellipsis:
+        return True
+    if get_origin(annotation) in {Union, UnionType, tuple}:
+        return all(map(_is_spelled, get_args(annotation)))
+    return get_origin(annotation) is Literal
 
 
 def _spelling(name: str) -> Spelling:
     if name in INSTANTS:
-        return _times
+        return _instants
     return _stages if name in INTERVALS else _spell
 
 
-def _spell(value: Any) -> Any:  # any JSON value
-    if type(value) in SPELLED_ALREADY:
-        return value
-    if isinstance(value, tuple):
-        return [_spell(member) for member in value]
+def _spell(value: Any, told: Any) -> Any:  # any value of the core, and its JSON without instants
+    if not value or type(value) in SPELLED_ALREADY:
+        return told
     if isinstance(value, Struct):
-        return plain(value)
+        for attribute, name, spell in _unspelled(type(value)):
+            told[name] = spell(getattr(value, attribute), told[name])
+        return told
+    if isinstance(value, tuple):
+        return tuple(map(_spell, value, told))
     if isinstance(value, dict):
-        return {key: _spelling(key)(member) for key, member in value.items()}
-    return value
+        return {key: _spelling(key)(member, told[key]) for key, member in value.items()}
+    return told
 
 
-def _stages(stages: dict[str, Any]) -> dict[str, Any]:
+def _stages(stages: dict[str, Any], _told: Any) -> dict[str, Any]:
     return {stage: _times(interval) for stage, interval in stages.items()}
 
 
-def _times(value: Any) -> Any:  # an instant, or lists of them
+def _instants(value: Any, _told: Any) -> Any:
+    return _times(value)
+
+
+@lru_cache(maxsize=4096)
+def _times(value: Any) -> Any:  # an instant, or tuples of them
     if isinstance(value, tuple):
-        return [_times(member) for member in value]
+        return tuple(map(_times, value))
     return rfc3339(value) if isinstance(value, int | float) else value
