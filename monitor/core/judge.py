@@ -127,11 +127,12 @@ class Judge:
         judged: dict[PolicyKey, Judged] = {}
         alike = bool(standing) and not container.uncovered
         silent = not standing and self._is_silent(container, view)
+        plain = self._plain(container, view) if silent else NEVER
         shared: Judged | None = None
         for key in container.expected.keys:
             if key in standing:
                 continue
-            if shared is not None and self._is_plain(container, view, key):
+            if shared is not None and key in plain:
                 judged[key] = shared
                 continue
             known = view.awaited.get(key) if alike else None
@@ -143,7 +144,7 @@ class Judge:
             judged[key] = self._still_open(container, view, key, verdict)
             if alike and self._is_awaited(container, view, key, verdict):
                 view.awaited[key] = verdict
-            if silent and self._is_plain(container, view, key):
+            if key in plain:
                 shared = verdict
         return judged
 
@@ -247,16 +248,20 @@ class Judge:
         evidence = incarnation.container(container.id)
         return evidence is None or not (evidence.latest_write or evidence.removed)
 
-    def _is_plain(self, container: ContainerRecord, view: NodeView, key: PolicyKey) -> bool:
-        """Whether a policy was there before the container and nothing is special about it."""
-        policy = self._world.policies[key]
+    def _plain(self, container: ContainerRecord, view: NodeView) -> frozenset[PolicyKey]:
+        """The policies that were there before the container and about which nothing is special."""
         assert view.incarnation is not None
-        return (
-            policy.changed[1] <= container.started[0]
-            and policy.rules.is_plain
-            and policy.name not in self._world.ambiguous_names()
+        policies, ambiguous = self._world.policies, self._world.ambiguous_names()
+        started = container.started[0]
+        learned = view.incarnation.policies if view.phase == "ready" else policies
+        return frozenset(
+            key
+            for key in container.expected.keys
+            if (policy := policies[key]).rules.is_plain
+            and policy.changed[1] <= started
+            and key in learned
+            and key[2] not in ambiguous
             and (key[0] != NAMESPACED or not depends_on_labels(policy, view.behaviour))
-            and (view.phase != "ready" or key in view.incarnation.policies)
         )
 
     def _is_awaited(
