@@ -107,6 +107,10 @@ class Sources:
                 self.collections[resource] = found
         return found
 
+    def of(self, resource: str) -> Source:
+        """The source of the API server's objects of a kind."""
+        return self.collections.get(resource) or self.get(f"kubernetes/{resource}")
+
     def known(self, name: str) -> Source | None:
         """Return the source if anything was ever heard of it."""
         return self.by_name.get(name)

@@ -147,7 +147,7 @@ class Coverage:
         if isinstance(observation, DaemonLine):
             self._line(observation, at=now)
         elif isinstance(observation, Changed):
-            self._world.sources.get(f"kubernetes/{observation.resource}").hear(now)
+            self._world.sources.of(observation.resource).hear(now)
             self._world.change(observation.resource, observation.type, observation.object, at=now)
         else:
             self._take(observation, at=now)
@@ -156,7 +156,7 @@ class Coverage:
     def _take(self, observation: Observation, *, at: float) -> None:
         """Take what is neither a line nor an object's change: the rarer kinds."""
         if isinstance(observation, Listed):
-            source = self._world.sources.get(f"kubernetes/{observation.resource}")
+            source = self._world.sources.of(observation.resource)
             if source.hear(at):
                 self._world.mark_all()
             self._world.list(observation.resource, observation.items, at=at)
