@@ -342,7 +342,7 @@ class Bench:
                 now=now,
             )
             for pair in container.uncovered
-            if pair.policy in self._world.policies
+            if pair.policy in self._world.policies and _was_needed(pair, instant)
         ]
         if waiting:
             yield from self._ledger.missed(container, waiting, until=instant, now=now)
@@ -366,3 +366,8 @@ def _uncovered(judged: Mapping[PolicyKey, Judged]) -> tuple[Uncovered, ...]:
             since = since if since == pair.since else pair.since
             pairs.append(Uncovered(policy=key, verdict=pair.verdict, cause=pair.cause, since=since))
     return tuple(pairs)
+
+
+def _was_needed(pair: Uncovered, end: Interval) -> bool:
+    """Whether the pair needed protection before its container ended, whatever was heard first."""
+    return pair.since is not None and pair.since[0] < end[1]

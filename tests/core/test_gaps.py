@@ -423,6 +423,23 @@ def test_a_container_that_ended_unprotected_is_startup_window() -> None:
     assert (gap.since[0], gap.until and gap.until[0]) == (story.now - 33, story.now - 30)
 
 
+def test_a_container_that_ended_before_the_policy_came_is_none_though_its_end_is_heard_later() -> (
+    None
+):
+    story = ready()
+    pod = story.pod()
+    story.register(pod)
+    story.wait(3)
+    story.unheard.add("kubernetes/pods")
+    story.stop(pod)
+    story.unheard.discard("kubernetes/pods")
+    story.wait(5)
+    story.learn(story.cluster_policy())
+    story.relist("pods")
+    story.wait(30)
+    assert story.gaps() == []
+
+
 def test_a_container_that_ended_protected_is_none() -> None:
     story = ready()
     story.learn(story.cluster_policy())
