@@ -7,6 +7,7 @@ gaps are open.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from monitor.core.causes import CAUSES
 from monitor.core.circumstances import Limits, NodeView
@@ -34,6 +35,9 @@ from monitor.core.verdict import Judged
 from monitor.core.views import Instant, Views
 from monitor.core.world import World
 
+OVER: Final = "over/"
+"""Before a container's id: the deadline by which it is told that it ended unprotected."""
+
 
 class Bench:
     """Judges what is marked in the world, and keeps the ledger of gaps in step."""
@@ -51,6 +55,7 @@ class Bench:
         limits: Limits,
     ) -> None:
         self._judge = judge
+        self._over: dict[str, tuple[ContainerRecord, Interval]] = {}
         self._joining = joining
         self._propagation = propagation
         self._world = world
@@ -318,7 +323,7 @@ class Bench:
         if container.pod.deleting:
             self.termination_seconds += self._unprotected_end(container, view.node, instant)
         elif container.verdict == "pending" and not (container.timed or container.recovering):
-            yield from self._missed(container, view, instant, now=now)
+            self._await_lines(container, view, instant, now=now)
         exposure = container.exposure or Exposure()
         self.exposed_seconds += exposure.add((since, instant) for since in open_since(container))
         self._propagation.forget(container.id, container.node, container.expected.keys)
@@ -327,10 +332,20 @@ class Bench:
             pod_uid=container.pod.uid, container=container.name, container_id=container.id
         )
 
-    def _missed(
+    def _await_lines(
         self, container: ContainerRecord, view: NodeView, instant: Interval, *, now: float
-    ) -> Iterator[Announcement]:
-        """A container ended by itself, unprotected throughout, on a node whose output was read."""
+    ) -> None:
+        """A container ended by itself while it waited: what its daemon printed may yet come."""
+        if view.phase == "ready" and view.followed:
+            self._over[container.id] = (container, instant)
+            self._deadlines.put(OVER + container.id, now + self._limits.grace)
+
+    def miss(self, identity: str, *, now: float) -> Iterator[Announcement]:
+        """Tell of a container that ended so if it was unprotected throughout."""
+        container, instant = self._over.pop(identity)
+        if container.node not in self._world.nodes:
+            return
+        view = self._views.at(now)[container.node]
         if view.phase != "ready" or not view.followed:
             return
         waiting = [
@@ -342,7 +357,9 @@ class Bench:
                 now=now,
             )
             for pair in container.uncovered
-            if pair.policy in self._world.policies and _was_needed(pair, instant)
+            if pair.policy in self._world.policies
+            and _was_needed(pair, instant)
+            and not self._judge.was_written(container, pair.policy, view)
         ]
         if waiting:
             yield from self._ledger.missed(container, waiting, until=instant, now=now)

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from monitor.core import facts
-from monitor.core.bench import Bench
+from monitor.core.bench import OVER, Bench
 from monitor.core.circumstances import Limits
 from monitor.core.containers import ContainerRecord, exempt, unsupported
 from monitor.core.deadlines import Deadlines
@@ -176,6 +176,9 @@ class Coverage:
         for subject in self._deadlines.due(self._now):
             if subject == FINDINGS:
                 self._look_for_findings()
+            elif subject.startswith(OVER):
+                missed = self._bench.miss(subject.removeprefix(OVER), now=self._now)
+                self._announced.extend(missed)
             else:
                 self._mark(subject)
         return self._decide()

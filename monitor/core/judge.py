@@ -185,6 +185,15 @@ class Judge:
             now=now,
         )
 
+    def was_written(self, container: ContainerRecord, key: PolicyKey, view: NodeView) -> bool:
+        """Whether rules were written for a container after its node's daemon knew a policy."""
+        incarnation = view.incarnation
+        evidence = incarnation.container(container.id) if incarnation else None
+        if incarnation is None or evidence is None or not evidence.created:
+            return False
+        learned = self._world.policies[key].learned(incarnation, view.node.clock)
+        return learned is not None and learned.position < evidence.latest_write
+
     def _still_open(
         self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged
     ) -> Judged:

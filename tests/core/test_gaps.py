@@ -440,6 +440,22 @@ def test_a_container_that_ended_before_the_policy_came_is_none_though_its_end_is
     assert story.gaps() == []
 
 
+def test_a_container_that_ended_protected_is_none_though_that_is_heard_later() -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = story.pod()
+    story.unheard.add("text/node-a")
+    story.register(pod)
+    story.write(pod)
+    story.unheard.discard("text/node-a")
+    story.wait(1)
+    story.stop(pod)
+    story.wait(2)
+    story.resend()
+    story.wait(30)
+    assert story.gaps() == []
+
+
 def test_a_container_that_ended_protected_is_none() -> None:
     story = ready()
     story.learn(story.cluster_policy())
