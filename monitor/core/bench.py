@@ -359,7 +359,7 @@ class Bench:
             for pair in container.uncovered
             if pair.policy in self._world.policies
             and _was_needed(pair, instant)
-            and not self._judge.was_written(container, pair.policy, view)
+            and not self._judge.reached(container, pair.policy, view)
         ]
         if waiting:
             yield from self._ledger.missed(container, waiting, until=instant, now=now)

@@ -19,6 +19,7 @@ from monitor.core.judgement import exemption, judge
 from monitor.core.kubernetes import POLICY_RESOURCES
 from monitor.core.policies import PolicyState
 from monitor.core.prediction import NAMESPACED, depends_on_labels
+from monitor.core.reading import has_reached
 from monitor.core.standing import applied, stand
 from monitor.core.verdict import Judged
 from monitor.core.world import World
@@ -185,14 +186,13 @@ class Judge:
             now=now,
         )
 
-    def was_written(self, container: ContainerRecord, key: PolicyKey, view: NodeView) -> bool:
-        """Whether rules were written for a container after its node's daemon knew a policy."""
-        incarnation = view.incarnation
-        evidence = incarnation.container(container.id) if incarnation else None
-        if incarnation is None or evidence is None or not evidence.created:
+    def reached(self, container: ContainerRecord, key: PolicyKey, view: NodeView) -> bool:
+        """Whether a policy reached a container, which may have ended since."""
+        policy, incarnation = self._world.policies[key], view.incarnation
+        if incarnation is None:
             return False
-        learned = self._world.policies[key].learned(incarnation, view.node.clock)
-        return learned is not None and learned.position < evidence.latest_write
+        learned = policy.learned(incarnation, view.node.clock)
+        return has_reached(container, policy, incarnation, learned)
 
     def _still_open(
         self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged

@@ -186,6 +186,21 @@ def _unenforced(
     return "doubtful" if handled or (evidence is not None and evidence.latest_write) else "none"
 
 
+def has_reached(
+    container: ContainerRecord,
+    policy: PolicyState,
+    incarnation: Incarnation,
+    learned: Learned | None,
+) -> bool:
+    """Whether rules that carry the policy were ever written, though the container has ended."""
+    evidence = incarnation.container(container.id)
+    if not policy.rules.enforced:
+        return _unenforced(container, incarnation, evidence, learned) == "doubtful"
+    if evidence is None or learned is None or not evidence.created:
+        return False
+    return learned.position < evidence.latest_write
+
+
 def _with_line(
     container: ContainerRecord,
     policy: PolicyState,

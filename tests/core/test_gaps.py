@@ -4,6 +4,7 @@ import pytest
 
 from monitor.core.causes import CAUSES
 from tests.core.stories import (
+    AUDIT_APT,
     BLOCK_PATTERN,
     BLOCK_YUM,
     PodOf,
@@ -452,6 +453,20 @@ def test_a_container_that_ended_protected_is_none_though_that_is_heard_later() -
     story.stop(pod)
     story.wait(2)
     story.resend()
+    story.wait(30)
+    assert story.gaps() == []
+
+
+def test_a_container_that_ended_before_its_audits_were_taken_for_in_force_is_none() -> None:
+    """Nothing is ever written of rules that only audit."""
+    story = ready()
+    story.learn(story.cluster_policy(rules=AUDIT_APT))
+    pod = story.pod()
+    story.register(pod)
+    story.see(pod)
+    story.strip(pod)
+    story.wait(3)
+    story.stop(pod)
     story.wait(30)
     assert story.gaps() == []
 
