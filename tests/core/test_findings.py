@@ -251,6 +251,8 @@ def test_the_next_evaluation_of_the_pod_ends_the_suspicion() -> None:
     story.see(pod)
     story.intend(pod)
     assert findings(story) == []
+    verdicts = {story.verdict(pod, policy) for policy in story.policies}
+    assert verdicts == {"covered applied"}
 
 
 def test_a_later_event_of_each_policy_ends_the_suspicion() -> None:

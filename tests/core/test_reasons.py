@@ -146,8 +146,9 @@ def test_a_clean_write_after_a_refused_rule_heals() -> None:
     assert story.verdict(pod) == "covered applied"
 
 
-def test_a_restarted_container_whose_dead_id_the_daemon_still_lists() -> None:
-    story = ready(release="v1.6.12")
+def pushed_to_the_dead(release: str) -> tuple[Story, PodOf, str]:
+    """A container was restarted, and a policy's rules are pushed to the id that it had before."""
+    story = ready(release=release)
     pod = story.pod()
     story.register(pod)
     story.see(pod)
@@ -162,8 +163,18 @@ def test_a_restarted_container_whose_dead_id_the_daemon_still_lists() -> None:
     policy = story.policy()
     story.learn(policy)
     story.say(f"Updating container rules for {former}")
+    return story, pod, former
+
+
+def test_a_restarted_container_whose_dead_id_the_daemon_still_lists() -> None:
+    story, pod, former = pushed_to_the_dead("v1.6.12")
     assert causes(story, pod)[0] == "stale-container-id"
     assert former[:12] in shown(story, pod)
+
+
+def test_from_v1_6_13_on_a_dead_id_explains_nothing() -> None:
+    story, pod, _ = pushed_to_the_dead("v1.6.13")
+    assert causes(story, pod) == ["unexplained"]
 
 
 def test_a_pod_that_was_audited_keeps_a_container_without_rules() -> None:

@@ -212,6 +212,7 @@ def test_a_job_that_ended_before_the_new_daemon_came_to_it_waited_for_the_roll_o
     story.wait(1)
     story.stop(job)
     heal(story, "node-a")
+    story.wait(11)
     assert "closed gap startup-window shop/job/app" in story.gaps()
     assert {cause for _, cause in announced(story)} == {"rollout"}
 
@@ -520,6 +521,7 @@ def test_a_startup_window_is_only_to_be_known() -> None:
     story.register(pod)
     story.wait(3)
     story.stop(pod)
+    story.wait(11)
     assert incidents(story) == [
         "closed info startup-window KubeArmorClusterPolicy/block-apt 1 of 1"
     ]
