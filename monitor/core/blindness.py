@@ -111,6 +111,14 @@ class Sources:
         """The source of the API server's objects of a kind."""
         return self.collections.get(resource) or self.get(f"kubernetes/{resource}")
 
+    def blind(self) -> dict[str, float]:
+        """Since when those of the API server's objects cannot be seen that cannot, by resource."""
+        return {
+            resource: since
+            for resource, source in self.collections.items()
+            if (since := source.blind_since) is not None
+        }
+
     def known(self, name: str) -> Source | None:
         """Return the source if anything was ever heard of it."""
         return self.by_name.get(name)

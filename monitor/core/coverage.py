@@ -342,7 +342,7 @@ class Coverage:
         if learned is None or not learned.certain or learned.position != line.stamp:
             return
         known = node.clock.instant(line.stamp, at=at)
-        untracked = self._world.untracked(node)
+        untracked = self._world.untracked(node, node.current())
         waiting = [
             container.id
             for container in node.containers.values()

@@ -42,15 +42,11 @@ class Views:
         node = self._world.node(name)
         phase, since = node.phase(now=now, start_assumed=self._limits.start_assumed)
         incarnation = node.current()
-        blind = {
-            resource: source.blind_since
-            for resource, source in self._world.sources.collections.items()
-            if source.blind_since is not None
-        }
-        followed = incarnation is None or node.follows(incarnation, now=now)
-        turn = min(self._turns(node, incarnation, phase, now=now), default=None)
-        if turn is not None:
-            self._deadlines.put(node.name, turn)
+        blind = self._world.sources.blind()
+        followed = incarnation is None or node.could_have_read(incarnation)
+        if incarnation is not None and not followed:
+            followed = node.follows(incarnation, now=now)
+            self._plan(node, incarnation, phase, now=now)
         unsettled = [since for resource, since in blind.items() if resource in SETTLING]
         release = node.release(incarnation)
         return NodeView(
@@ -58,7 +54,7 @@ class Views:
             incarnation=incarnation,
             phase=phase,
             phase_since=since,
-            untracked=self._world.untracked(node),
+            untracked=self._world.untracked(node, incarnation),
             unsupported=node.is_beyond_reach(),
             followed=followed,
             seen_starting=None if incarnation is None else node.seen_starting(incarnation, now=now),
@@ -73,12 +69,15 @@ class Views:
             rollouts={},
         )
 
+    def _plan(self, node: NodeState, incarnation: Incarnation, phase: Phase, *, now: float) -> None:
+        """Look again when time alone will change how a node is seen."""
+        turn = min(self._turns(node, incarnation, phase, now=now), default=None)
+        if turn is not None:
+            self._deadlines.put(node.name, turn)
+
     def _turns(
-        self, node: NodeState, incarnation: Incarnation | None, phase: Phase, *, now: float
+        self, node: NodeState, incarnation: Incarnation, phase: Phase, *, now: float
     ) -> Iterator[float]:
-        """When time alone will change how the node is seen."""
-        if incarnation is None or node.could_have_read(incarnation):
-            return
         if phase == "starting":
             answers = node.answers(incarnation)
             ready = node.ready_since(incarnation, start_assumed=self._limits.start_assumed)

@@ -6,6 +6,7 @@ from it was deleted while nobody looked.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -23,7 +24,7 @@ from monitor.core.containers import (
 )
 from monitor.core.defaults import UNTRACKED
 from monitor.core.effects import Effect, Effects
-from monitor.core.evidence import SHORT_ID, PolicyKey
+from monitor.core.evidence import SHORT_ID, Incarnation, PolicyKey
 from monitor.core.expectation import Expectation
 from monitor.core.instants import second_of
 from monitor.core.kubernetes import (
@@ -460,17 +461,17 @@ class World:
         self.config, self.is_configured = config, True
         self.mark_all()
 
-    def untracked(self, node: NodeState) -> frozenset[str]:
+    def untracked(self, node: NodeState, current: Incarnation | None) -> frozenset[str]:
         """The namespaces in which that node's daemon does not enforce (dossier 6.2)."""
-        incarnation = node.current() or node.latest()
+        incarnation = current or node.latest()
         known = behaviour(node.release(incarnation))
         if known is not None and not known.filters_untracked:
             return frozenset()
         in_map = self.config.get("untrackedNs")
         if in_map is not None and known is not None and known.untracked_in_map:
-            return frozenset(name.strip() for name in in_map.split(",") if name.strip())
+            return _listed(in_map, ",")
         printed = incarnation.settings.get("ConfigUntrackedNs") if incarnation else None
-        return frozenset(printed.strip("[]").split()) if printed else UNTRACKED
+        return _listed(printed.strip("[]"), None) if printed else UNTRACKED
 
     # --- marking --------------------------------------------------------------------------------
 
@@ -528,3 +529,8 @@ def _finish_of(state: ContainerState | None, identity: str, current: str) -> Int
     if ended is None or identity not in {bare(ended.container_id), current}:
         return None
     return second_of(ended.finished_at)
+
+
+@lru_cache(maxsize=64)
+def _listed(names: str, separator: str | None) -> frozenset[str]:
+    return frozenset(stripped for name in names.split(separator) if (stripped := name.strip()))

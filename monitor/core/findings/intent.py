@@ -71,7 +71,7 @@ def _protectable(world: World) -> frozenset[str]:
     """The namespaces in which a container runs on which KubeArmor would enforce."""
     found: set[str] = set()
     for node in world.nodes.values():
-        untracked = world.untracked(node)
+        untracked = world.untracked(node, node.current())
         for container in node.containers.values():
             pod = container.pod
             if pod.namespace in found or unsupported(pod, container.kind) is not None:
