@@ -448,6 +448,12 @@ async def test_a_server_ends_with_the_test_run_even_when_that_is_killed(tmp_path
     assert run.stdout is not None
     pid = int(await run.stdout.readline())
     assert is_alive(pid)
+
+    async def has_begun() -> bool:
+        return Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+
+    # Until it is the program itself, the kernel has not been asked to end it with its parent.
+    assert await eventually(has_begun, within=10)
     run.kill()
     await run.wait()
 
