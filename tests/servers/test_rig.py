@@ -438,6 +438,10 @@ def is_alive(pid: int) -> bool:
     return status.exists() and "State:\tZ" not in status.read_text()
 
 
+def program_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 async def test_a_server_ends_with_the_test_run_even_when_that_is_killed(tmp_path: Path) -> None:
     run = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", STARTS_A_CHILD, str(tmp_path / "log")),
@@ -450,7 +454,7 @@ async def test_a_server_ends_with_the_test_run_even_when_that_is_killed(tmp_path
     assert is_alive(pid)
 
     async def has_begun() -> bool:
-        return Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+        return program_of(pid) == "sleep"
 
     # Until it is the program itself, the kernel has not been asked to end it with its parent.
     assert await eventually(has_begun, within=10)
