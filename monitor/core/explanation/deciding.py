@@ -1,12 +1,14 @@
 """Which question of the trail decided a pair: the first whose answer left no choice."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
+
+from msgspec.structs import replace
 
 from monitor.core.apparmor import APPARMOR
 from monitor.core.circumstances import NodeView
 from monitor.core.evidence import ContainerEvidence
-from monitor.core.explanation.values import Question
+from monitor.core.explanation.values import Question, Step
 from monitor.core.kubernetes import POLICY_RESOURCES
 from monitor.core.policies import PolicyState
 from monitor.core.verdict import Judged
@@ -75,3 +77,20 @@ def _of_covered(judged: Judged, policy: PolicyState, *, by_profile: bool) -> Que
     if by_profile:
         return "profile"
     return "map" if policy.rules.enforced else "pod"
+
+
+def up_to(
+    decisive: Question,
+    *,
+    asked: Sequence[Question],
+    answer: Callable[[Question], Iterable[Step]],
+) -> tuple[Step, ...]:
+    """The answers up to the one that decides; silence does where that question is not asked."""
+    if decisive not in asked:
+        decisive = "silence"
+    steps: list[Step] = []
+    for question in asked:
+        steps.extend(answer(question))
+        if question == decisive:
+            break
+    return (*steps[:-1], replace(steps[-1], decides=True))

@@ -7,9 +7,7 @@ so what counts is that the daemon met the policy and looked at its node afterwar
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from msgspec.structs import replace
-
-from monitor.core.explanation.deciding import OF_NODE
+from monitor.core.explanation.deciding import OF_NODE, up_to
 from monitor.core.explanation.steps import daemon, effect, enforcer, policy, release, silence
 from monitor.core.explanation.subject import Asked
 from monitor.core.explanation.values import Question, Step
@@ -55,16 +53,8 @@ class HostSubject(Asked):
 
 def host_trail(subject: HostSubject) -> tuple[Step, ...]:
     """The answers up to the one that decides."""
-    asked = _asked(subject)
     decisive = _decided_by(subject)
-    if decisive not in asked:
-        decisive = "silence"
-    steps: list[Step] = []
-    for question in asked:
-        steps.extend(ANSWERS[question](subject))
-        if question == decisive:
-            break
-    return (*steps[:-1], replace(steps[-1], decides=True))
+    return up_to(decisive, asked=_asked(subject), answer=lambda one: ANSWERS[one](subject))
 
 
 def _deadline(pair: HostPair) -> float:

@@ -7,9 +7,7 @@ the same questions are answered in words, from the same facts, up to that one.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from msgspec.structs import replace
-
-from monitor.core.explanation.deciding import blind_resource, decided_by
+from monitor.core.explanation.deciding import blind_resource, decided_by, up_to
 from monitor.core.explanation.subject import Asked, Subject
 from monitor.core.explanation.values import Question, Step
 from monitor.core.explanation.written import pod, profile, push, rule_map, runtime
@@ -32,15 +30,7 @@ ALERTS: Final = "alerts"
 def trail(subject: Subject) -> tuple[Step, ...]:
     """The answers up to the one that decides."""
     decisive = decided_by(subject.judged, subject.policy, subject.view, subject.evidence)
-    asked = _asked(subject)
-    if decisive not in asked:
-        decisive = "silence"
-    steps: list[Step] = []
-    for question in asked:
-        steps.extend(ANSWERS[question](subject))
-        if question == decisive:
-            break
-    return (*steps[:-1], replace(steps[-1], decides=True))
+    return up_to(decisive, asked=_asked(subject), answer=lambda one: ANSWERS[one](subject))
 
 
 def _asked(subject: Subject) -> tuple[Question, ...]:
