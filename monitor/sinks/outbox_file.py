@@ -2,18 +2,26 @@
 
 A commit is on the disk when it returns (WAL with synchronous FULL), and survives kill -9 and loss
 of power. The file is locked for its process, so that two monitors never share one outbox.
+
+Each step of a statement gives up the interpreter's lock, and has to wait for it while the loop is
+busy, up to 5 ms. So many rows go in with one statement, and come out as one row: a thousand steps
+would hold up delivery for seconds just when there is most to deliver.
 """
 
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
+from typing import TypeAlias
+
+from msgspec.json import Decoder
 
 from monitor.errors import ConfigurationError, MonitorError
 from monitor.sinks import COMPACTED_TOPICS
 from monitor.sinks.pending import Entry
-from monitor.wire.events import Record
+from monitor.wire.events import Record, Topic
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -31,21 +39,32 @@ CREATE TABLE pending (
 CREATE INDEX pending_entity ON pending (entity);
 COMMIT;
 """
+COLUMNS = 11
+INSERT = "INSERT INTO pending VALUES {rows}"
 # The last state that is pending of the same entity has the same id: told again, say after a
 # restart, it is no news. A state that came back after another one differs from that other one.
-INSERT = """
-INSERT INTO pending SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE ?7 IS NOT
-(SELECT id FROM pending WHERE entity = ?2 ORDER BY sequence DESC LIMIT 1)
+INSERT_NEWS = """
+INSERT INTO pending SELECT * FROM (VALUES {rows}) WHERE column7 IS NOT
+(SELECT id FROM pending WHERE entity = column2 ORDER BY sequence DESC LIMIT 1)
 """
+ROWS_AT_ONCE = 250
 READ = """
-SELECT sequence, appended, size, topic, key, id, type, source, subject, data
-FROM pending WHERE sequence > ? ORDER BY sequence LIMIT ?
+SELECT CAST(json_group_array(json_array(
+    sequence, appended, size, topic, key, id, type, source, subject, CAST(data AS TEXT)
+)) AS BLOB) FROM (
+    SELECT *, sum(size) OVER (ORDER BY sequence) AS total
+    FROM (SELECT * FROM pending WHERE sequence > ?1 ORDER BY sequence LIMIT ?2)
+) WHERE total <= ?3 OR total = size
 """
 CORRUPT_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 OLDEST = "SELECT appended FROM pending ORDER BY sequence LIMIT 1"
 BUSY_SECONDS = 5.0
 FREE_PAGES_KEPT = 2000
 PAGES_RETURNED_AT_ONCE = 2000
+
+_Row: TypeAlias = tuple[object, ...]
+_StoredRow: TypeAlias = tuple[int, float, int, Topic, str, str, str, str, str, str | None]
+_ROWS = Decoder(list[_StoredRow])
 
 
 class OutboxFile:
@@ -99,14 +118,11 @@ class OutboxFile:
         """Return the oldest entries after a sequence number, at least one if there is one."""
         if self._connection is None:
             return []
-        entries: list[Entry] = []
-        total = 0
-        for sequence, appended, size, *fields in self._connection.execute(READ, (after, limit)):
-            total += size
-            if entries and total > limit_bytes:
-                break
-            entries.append(Entry(sequence, appended, size, Record(*fields)))
-        return entries
+        (rows,) = self._connection.execute(READ, (after, limit, limit_bytes)).fetchone()
+        try:
+            return [_entry(row) for row in sorted(_ROWS.decode(rows))]
+        except ValueError as error:
+            raise _corrupt(str(error)) from error
 
     def set_aside(self) -> int:
         """Move a damaged file out of the way; return how many known records went with it."""
@@ -205,11 +221,16 @@ class OutboxFile:
         return int(count)
 
     def _insert(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
-        connection.executemany(INSERT, [_row(entry) for entry in entries])
-        totals = "SELECT count(*), coalesce(sum(size), 0) FROM pending WHERE sequence >= ?"
-        count, total = connection.execute(totals, (entries[0].sequence,)).fetchone()
+        before = connection.total_changes
+        for start in range(0, len(entries), ROWS_AT_ONCE):
+            first, later = _news(entries[start : start + ROWS_AT_ONCE])
+            _execute_rows(connection, INSERT_NEWS, first)
+            _execute_rows(connection, INSERT, later)
+        if connection.total_changes - before == len(entries):
+            count, total = len(entries), sum(entry.size for entry in entries)
+        else:
+            totals = "SELECT count(*), coalesce(sum(size), 0) FROM pending WHERE sequence >= ?"
+            count, total = connection.execute(totals, (entries[0].sequence,)).fetchone()
         self.records += count
         self.bytes += total
 
@@ -258,12 +279,44 @@ def _corrupt(verdict: str) -> sqlite3.DatabaseError:
     return error
 
 
-def _row(entry: Entry) -> tuple[object, ...]:
+def _news(entries: Sequence[Entry]) -> tuple[list[_Row], list[_Row]]:
+    """Return each entity's first entry, which may repeat what is in the file, and the later ones.
+
+    Of the later ones those are left out that repeat the one before.
+    """
+    last: dict[int, str] = {}
+    first: list[_Row] = []
+    later: list[_Row] = []
+    for entry in entries:
+        entity, identity = _entity(entry.record), entry.record.id
+        if entity not in last:
+            first.append(_row(entry, entity))
+        elif last[entity] != identity:
+            later.append(_row(entry, entity))
+        last[entity] = identity
+    return first, later
+
+
+def _execute_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[_Row]) -> None:
+    if rows:
+        places = ",".join([f"({','.join('?' * COLUMNS)})"] * len(rows))
+        connection.execute(statement.format(rows=places), list(chain.from_iterable(rows)))
+
+
+def _row(entry: Entry, entity: int) -> _Row:
     record = entry.record
     return (
-        entry.sequence, _entity(record), entry.appended, entry.size, record.topic, record.key,
+        entry.sequence, entity, entry.appended, entry.size, record.topic, record.key,
         record.id, record.type, record.source, record.subject, record.data,
     )  # fmt: skip
+
+
+def _entry(row: _StoredRow) -> Entry:
+    sequence, appended, size, topic, key, identity, kind, source, subject, text = row
+    data = None if text is None else text.encode()
+    return Entry(
+        sequence, appended, size, Record(topic, key, identity, kind, source, subject, data)
+    )
 
 
 def _entity(record: Record) -> int:
