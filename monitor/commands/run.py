@@ -12,8 +12,8 @@ from pathlib import Path
 from monitor import app, config
 from monitor.logs import logging_to
 
-# The outbox's thread gives up the interpreter whenever it enters SQLite; by default it would wait up
-# to 5 ms to go on, a dozen times for each commit.
+# The outbox's thread gives up the interpreter whenever it enters SQLite; by default it would wait
+# up to 5 ms to go on, a dozen times for each commit.
 THREAD_SWITCH_SECONDS = 0.001
 
 EXAMPLES = """\

@@ -14,11 +14,12 @@ from monitor.core.collision import ALONE, Namesakes
 from monitor.core.containers import NEVER, ContainerRecord
 from monitor.core.defaults import Defaults
 from monitor.core.evidence import PolicyKey
+from monitor.core.expectation import PolicySet
 from monitor.core.gaps import Ledger
 from monitor.core.judgement import exemption, judge
 from monitor.core.kubernetes import POLICY_RESOURCES
 from monitor.core.policies import PolicyState
-from monitor.core.prediction import NAMESPACED, depends_on_labels
+from monitor.core.prediction import depends_on_labels
 from monitor.core.reading import has_reached
 from monitor.core.standing import applied, stand
 from monitor.core.verdict import Judged
@@ -33,6 +34,10 @@ class Judge:
         self._ledger = ledger
         self._limits = limits
         self._around: dict[str, Surroundings] = {}
+        self._plain_for: tuple[int, frozenset[str]] = (0, frozenset())
+        self._plain_sets: dict[
+            tuple[PolicySet, str | None], tuple[frozenset[PolicyKey], float]
+        ] = {}
 
     def convene(self) -> None:
         """Begin anew: what surrounds containers may have changed."""
@@ -260,18 +265,43 @@ class Judge:
     def _plain(self, container: ContainerRecord, view: NodeView) -> frozenset[PolicyKey]:
         """The policies that were there before the container and about which nothing is special."""
         assert view.incarnation is not None
-        policies, ambiguous = self._world.policies, self._world.ambiguous_names()
+        plain, changed = self._plain_among(container.expected, view)
         started = container.started[0]
-        learned = view.incarnation.policies if view.phase == "ready" else policies
+        learned = view.incarnation.policies.keys() if view.phase == "ready" else plain
+        if changed <= started and plain <= learned:
+            return plain
+        policies = self._world.policies
         return frozenset(
-            key
-            for key in container.expected.keys
-            if (policy := policies[key]).rules.is_plain
-            and policy.changed[1] <= started
-            and key in learned
-            and key[2] not in ambiguous
-            and (key[0] != NAMESPACED or not depends_on_labels(policy, view.behaviour))
+            key for key in plain if policies[key].changed[1] <= started and key in learned
         )
+
+    def _plain_among(
+        self, expected: PolicySet, view: NodeView
+    ) -> tuple[frozenset[PolicyKey], float]:
+        """The policies of a set about which nothing is special, and when the last of them changed.
+
+        Worked out once for all containers that expect the set, until a policy changes.
+        """
+        ambiguous = self._world.ambiguous_names()
+        kept_for = (self._world.expectation.version, ambiguous)
+        if kept_for != self._plain_for:
+            self._plain_for, self._plain_sets = kept_for, {}
+        found = self._plain_sets.get((expected, view.release))
+        if found is None:
+            policies = [self._world.policies[key] for key in expected.keys]
+            plain = [
+                policy
+                for policy in policies
+                if policy.rules.is_plain
+                and policy.name not in ambiguous
+                and not depends_on_labels(policy, view.behaviour)
+            ]
+            found = (
+                frozenset(policy.key for policy in plain),
+                max((policy.changed[1] for policy in plain), default=0.0),
+            )
+            self._plain_sets[expected, view.release] = found
+        return found
 
     def _is_awaited(
         self, container: ContainerRecord, view: NodeView, key: PolicyKey, judged: Judged

@@ -169,7 +169,7 @@ class World:
             self.mark_node(node)
             if self.fleet.note(daemon):
                 self._mark_fleet(daemon.daemon_set)
-        labels = self._labels_of(pod)
+        labels = self._labels_of(pod, former=state.labels if state else None)
         if state is None:
             state = self.pods[pod.metadata.uid] = PodState(pod, labels=labels, at=at)
             self.pods_by_key[state.key] = state
@@ -184,8 +184,10 @@ class World:
                 self._reconsider(state, at=at, switched=switched, listed=listed)
         self._containers(state, pod, at=at)
 
-    def _labels_of(self, pod: Pod) -> Labels:
+    def _labels_of(self, pod: Pod, *, former: Labels | None) -> Labels:
         labels = pod.metadata.labels or {}
+        if former is not None and former.labels == labels:
+            return former
         key = (pod.metadata.namespace, tuple(sorted(labels.items())))
         found = self._labels.get(key)
         if found is None:
