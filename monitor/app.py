@@ -104,7 +104,8 @@ def delivery(configuration: Configuration, outbox: Outbox, metrics: Metrics) -> 
         path = configuration.jsonl.path or STANDARD_OUTPUT
         return JsonLines(outbox, path, prefix=kafka.prefix, failed=metrics.delivery_failed)
     # A fifth of a second and some megabytes, which only those pay who publish to Kafka.
-    from monitor.sinks.kafka import KafkaSettings, KafkaSink
+    from monitor.sinks.kafka import KafkaSink
+    from monitor.sinks.kafka_brokers import KafkaSettings
 
     settings = KafkaSettings(
         brokers=kafka.brokers,

@@ -13,32 +13,27 @@ before the next one starts, so that no late batch of the old one can follow a ne
 
 import asyncio
 import logging
-import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 from random import Random
 from time import monotonic
-from typing import Any, NamedTuple, Protocol, get_args
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer, errors
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.partitioner import murmur2
-from msgspec import Struct
 
 from monitor.clock import Clock, SystemClock
 from monitor.errors import MonitorError
 from monitor.retry import Backoff
-from monitor.sinks import COMPACTED_TOPICS
-from monitor.wire.events import Record, Topic, headers
+from monitor.sinks.kafka_brokers import KafkaSettings, Said, connection, ensure_topics
+from monitor.wire.events import Record, headers
 
 log = logging.getLogger(__name__)
 
 ROUND_RECORDS = 2000
 BATCH_BYTES = 256 << 10
 KEYS_REMEMBERED = 1 << 16
-BROKERS_FOR_EACH_RECORD = 3
 RECORD_REFUSED = (
     errors.MessageSizeTooLargeError,
     errors.RecordListTooLargeError,
@@ -70,26 +65,6 @@ REASONS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
     ("timeout", (TimeoutError, errors.KafkaTimeoutError, errors.RequestTimedOutError)),
     ("connection", (errors.KafkaConnectionError, errors.NodeNotReadyError, OSError)),
 )
-
-
-class KafkaSettings(Struct, frozen=True, kw_only=True):
-    """How the brokers are reached, what topics look like, and how long is waited for what."""
-
-    brokers: tuple[str, ...]
-    prefix: str = "kubearmor-monitor."
-    client_id: str = "kubearmor-monitor"
-    tls: bool = False
-    ca_file: str | None = None
-    certificate_file: str | None = None
-    key_file: str | None = None
-    sasl_mechanism: str | None = None
-    sasl_username: str | None = None
-    sasl_password_file: str | None = None
-    partitions: int = 6
-    retention_seconds: int = 7 * 86400
-    request_seconds: float = 10
-    delivery_seconds: float = 120
-    stop_seconds: float = 5
 
 
 class Pending(Protocol):
@@ -130,7 +105,7 @@ class KafkaSink:
         self._backoff = Backoff(random=random or Random())
         self._delivered_in = delivered
         self._failed = failed
-        self._said = _Said()
+        self._said = Said()
         self._delivered: set[int] = set()
         self._alone: set[int] = set()
 
@@ -148,9 +123,9 @@ class KafkaSink:
                 await self._clock.sleep(self._backoff.next())
 
     async def _deliver_with_one_producer(self) -> None:
-        await _ensure_topics(self._settings, self._said)
+        await ensure_topics(self._settings, self._said)
         producer = AIOKafkaProducer(
-            **_connection(self._settings),
+            **connection(self._settings),
             enable_idempotence=True,
             acks="all",
             compression_type="zstd",
@@ -282,23 +257,6 @@ class KafkaSink:
             )
 
 
-class _Said:
-    """What the log was told already."""
-
-    def __init__(self) -> None:
-        self._said: dict[str, str] = {}
-
-    def first(self, subject: str, text: str = "") -> bool:
-        """Return whether this was not the last thing said on the subject, and note it."""
-        if self._said.get(subject) == text:
-            return False
-        self._said[subject] = text
-        return True
-
-    def no_longer(self, subject: str) -> bool:
-        return self._said.pop(subject, None) is not None
-
-
 def reason_of(failure: BaseException) -> str:
     """Return which of a few reasons a failed delivery has."""
     for reason, kinds in REASONS:
@@ -311,29 +269,6 @@ def reason_of(failure: BaseException) -> str:
 def _hash(key: bytes) -> int:
     """Return the hash whose remainder is the partition, as Kafka's own clients choose it."""
     return int(murmur2(key)) & 0x7FFFFFFF
-
-
-def _connection(settings: KafkaSettings) -> dict[str, Any]:
-    """Return how to connect, with certificates and password as the files have them now."""
-    protocol = ("SASL_" if settings.sasl_mechanism else "") + ("SSL" if settings.tls else "")
-    options: dict[str, Any] = {
-        "bootstrap_servers": list(settings.brokers),
-        "client_id": settings.client_id,
-        "request_timeout_ms": round(settings.request_seconds * 1000),
-        "security_protocol": {"": "PLAINTEXT", "SASL_": "SASL_PLAINTEXT"}.get(protocol, protocol),
-    }
-    if settings.tls:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        if settings.certificate_file:
-            context.load_cert_chain(settings.certificate_file, settings.key_file)
-        options["ssl_context"] = context
-    if settings.sasl_mechanism:
-        options["sasl_mechanism"] = settings.sasl_mechanism
-        options["sasl_plain_username"] = settings.sasl_username
-        if settings.sasl_password_file:
-            password = Path(settings.sasl_password_file).read_text(encoding="utf-8")
-            options["sasl_plain_password"] = password.strip()
-    return options
 
 
 async def _end(producer: AIOKafkaProducer, *, seconds: float) -> None:
@@ -352,54 +287,3 @@ async def _end(producer: AIOKafkaProducer, *, seconds: float) -> None:
     stopping.cancel()
     with suppress(Exception, asyncio.CancelledError):
         await stopping
-
-
-# --- topics -------------------------------------------------------------------------------------
-
-
-async def _ensure_topics(settings: KafkaSettings, said: _Said) -> None:
-    """Create the topics that are not there; say once which of them cannot be, and go on."""
-    admin = AIOKafkaAdminClient(**_connection(settings))
-    try:
-        async with asyncio.timeout(2 * settings.request_seconds):
-            await admin.start()
-            existing = set(await admin.list_topics())
-            brokers = (await admin.describe_cluster())["brokers"]
-            replicas = min(BROKERS_FOR_EACH_RECORD, len(brokers))
-            missing = [
-                topic
-                for topic in _topics(settings, replicas=replicas)
-                if topic.name not in existing
-            ]
-            response = await admin.create_topics(missing) if missing else None
-    finally:
-        await admin.close()
-    for topic, code, *_ in response.topic_errors if response else ():
-        error = errors.for_code(code)
-        if error in {errors.NoError, errors.TopicAlreadyExistsError}:
-            log.info("created the topic %s", topic)
-        elif said.first(f"topic {topic}", error.__name__):
-            log.error(
-                "the topic %s is missing and cannot be created (%s): create it%s, or grant the"
-                " right to",
-                topic,
-                error.description or error.__name__,
-                " with cleanup.policy=compact" if _is_compacted(topic, settings) else "",
-            )
-
-
-def _topics(settings: KafkaSettings, *, replicas: int) -> Iterator[NewTopic]:
-    for topic in get_args(Topic):
-        name = settings.prefix + topic
-        if _is_compacted(name, settings):
-            configuration = {"cleanup.policy": "compact"}
-        else:
-            configuration = {
-                "cleanup.policy": "delete",
-                "retention.ms": str(settings.retention_seconds * 1000),
-            }
-        yield NewTopic(name, settings.partitions, replicas, topic_configs=configuration)
-
-
-def _is_compacted(name: str, settings: KafkaSettings) -> bool:
-    return name.removeprefix(settings.prefix) in COMPACTED_TOPICS

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from monitor.sinks.kafka import KafkaSettings
+from monitor.sinks.kafka_brokers import KafkaSettings
 from tests.bench import machine
 from tests.bench.beside import PREFIX, Beside, beside, settled
 from tests.bench.cluster import Scale

@@ -15,7 +15,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from monitor.sinks.kafka import KafkaSettings, KafkaSink
+from monitor.sinks.kafka import KafkaSink
+from monitor.sinks.kafka_brokers import KafkaSettings
 from monitor.sinks.outbox import SqliteOutbox
 from monitor.wire.events import Record, headers
 from tests.rig.kafka import Broker

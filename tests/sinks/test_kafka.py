@@ -7,7 +7,8 @@ from random import Random
 import pytest
 from aiokafka import errors
 
-from monitor.sinks.kafka import KafkaSettings, KafkaSink, _connection, _hash, reason_of
+from monitor.sinks.kafka import KafkaSink, _hash, reason_of
+from monitor.sinks.kafka_brokers import KafkaSettings, connection
 from monitor.sinks.outbox import MemoryOutbox
 from tests.clock import ManualClock
 from tests.rig.ports import free_ports
@@ -59,13 +60,13 @@ def test_a_failure_has_one_of_a_few_reasons(failure: BaseException, reason: str)
     ],
 )
 def test_the_protocol_follows_from_the_settings(settings: KafkaSettings, protocol: str) -> None:
-    options = _connection(settings)
+    options = connection(settings)
 
     assert options["security_protocol"] == protocol
     assert isinstance(options.get("ssl_context"), ssl.SSLContext) == settings.tls
 
 
-def test_a_password_is_read_anew_at_each_connection(tmp_path: Path) -> None:
+def test_a_password_is_read_anew_at_eachconnection(tmp_path: Path) -> None:
     file = tmp_path / "password"
     settings = KafkaSettings(
         brokers=("b:1",),
@@ -76,7 +77,7 @@ def test_a_password_is_read_anew_at_each_connection(tmp_path: Path) -> None:
     passwords = []
     for password in ("first", "second"):
         file.write_text(password + "\n")
-        passwords.append(_connection(settings)["sasl_plain_password"])
+        passwords.append(connection(settings)["sasl_plain_password"])
 
     assert passwords == ["first", "second"]
 
