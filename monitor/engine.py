@@ -26,7 +26,9 @@ from monitor.clock import Clock
 from monitor.core.explanation import ContainerExplanation, NodeExplanation
 from monitor.core.model import (
     Announcement,
+    ContainerCoverage,
     Observation,
+    Outline,
     Report,
     SourceDown,
     SourceUp,
@@ -54,6 +56,10 @@ class Core(Protocol):
     def statistics(self, now: float) -> Statistics: ...
 
     def report(self, at: float) -> Report: ...
+
+    def outline(self, at: float) -> Outline: ...
+
+    def container(self, identity: str, *, at: float) -> ContainerCoverage | None: ...
 
     def explain(
         self, namespace: str, pod: str, container: str | None = None, *, at: float
@@ -221,6 +227,14 @@ class Engine:
 
     def report(self) -> Report:
         return self._core.report(self._advance())
+
+    def outline(self) -> Outline:
+        """Return the report but for the pairs of containers: those cost what all else does not."""
+        return self._core.outline(self._advance())
+
+    def container(self, identity: str) -> ContainerCoverage | None:
+        """Return a container as a report would show it now; None if it is not running."""
+        return self._core.container(identity, at=self._advance())
 
     def explain(
         self, namespace: str, pod: str, container: str | None = None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from monitor.core.explanation import ContainerExplanation, NodeExplanation
-from monitor.core.model import Report, Statistics
+from monitor.core.model import ContainerCoverage, ContainerOutline, Outline, Statistics
 from monitor.metrics import Metrics, OutboxStatistics
 from monitor.wire.report import plain, rfc3339
 
@@ -18,7 +18,9 @@ JUDGED = ("covered", "gap", "lost", "unknown", "pending")
 class Reported(Protocol):
     """What is asked: the engine."""
 
-    def report(self) -> Report: ...
+    def outline(self) -> Outline: ...
+
+    def container(self, identity: str) -> ContainerCoverage | None: ...
 
     def explain(self, namespace: str, pod: str) -> Sequence[ContainerExplanation]: ...
 
@@ -36,10 +38,11 @@ class CountedOutbox(Protocol):
 
 
 class EngineView:
-    """Answers of one instant, from a report that is made anew at most every half second.
+    """Answers of one instant, from an outline that is made anew at most every half second.
 
-    A report of a large cluster takes its time, and takes it from the judgement: it is kept so long
-    that making it costs no more than a fiftieth of the loop, however many ask.
+    That of a large cluster takes its time, and takes it from the judgement: it is kept so long that
+    making it costs no more than a fiftieth of the loop, however many ask. Only the containers that
+    are shown are judged pair by pair, when they are shown.
     """
 
     def __init__(
@@ -54,26 +57,26 @@ class EngineView:
         self._engine = engine
         self._metrics = metrics
         self._outbox = outbox
-        self._report: Report | None = None
+        self._outline: Outline | None = None
         self._good_until = 0.0
 
     def at(self) -> str:
         return rfc3339(self._current().at)
 
     def summary(self) -> Mapping[str, Any]:
-        report = self._current()
-        verdicts = Counter[str](container.verdict for container in report.containers)
+        outline = self._current()
+        verdicts = Counter[str](container.verdict for container in outline.containers)
         judged = sum(verdicts[verdict] for verdict in JUDGED)
         return {
-            "at": rfc3339(report.at),
-            "cluster": report.cluster,
+            "at": rfc3339(outline.at),
+            "cluster": outline.cluster,
             "verdicts": verdicts,
             "coverageRatio": verdicts["covered"] / judged if judged else None,
-            "gapsOpen": sum(gap.state == "open" for gap in report.gaps),
-            "incidentsOpen": sum(incident.state == "open" for incident in report.incidents),
-            "findings": Counter[str](finding.code for finding in report.findings),
+            "gapsOpen": sum(gap.state == "open" for gap in outline.gaps),
+            "incidentsOpen": sum(incident.state == "open" for incident in outline.incidents),
+            "findings": Counter[str](finding.code for finding in outline.findings),
             "hostPolicies": Counter[str](
-                pair.verdict for node in report.nodes for pair in node.policies
+                pair.verdict for node in outline.nodes for pair in node.policies
             ),
         }
 
@@ -81,8 +84,10 @@ class EngineView:
         rows: Sequence[Any] = getattr(self._current(), section)
         return rows
 
-    def present(self, row: Any) -> Mapping[str, Any]:
-        return plain(row)
+    def present(self, row: Any) -> Mapping[str, Any] | None:
+        if isinstance(row, ContainerOutline):
+            row = self._engine.container(row.container_id)
+        return None if row is None else plain(row)
 
     def explain(self, namespace: str, pod: str) -> Mapping[str, Any] | None:
         found = self._engine.explain(namespace, pod)
@@ -105,10 +110,10 @@ class EngineView:
         """Answering is the proof: the loop turns."""
         return True
 
-    def _current(self) -> Report:
+    def _current(self) -> Outline:
         began = self._monotonic()
-        if self._report is None or began >= self._good_until:
-            self._report = self._engine.report()
+        if self._outline is None or began >= self._good_until:
+            self._outline = self._engine.outline()
             cost = self._monotonic() - began
             self._good_until = began + max(SHORTEST_LIFE, cost / SHARE_OF_THE_LOOP)
-        return self._report
+        return self._outline

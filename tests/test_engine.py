@@ -9,8 +9,10 @@ import pytest
 from monitor.core.explanation import ContainerExplanation, NodeExplanation
 from monitor.core.model import (
     Announcement,
+    ContainerCoverage,
     ContainerGone,
     Observation,
+    Outline,
     Report,
     SourceDown,
     SourceUp,
@@ -89,6 +91,22 @@ class ScriptedCore:
             findings=(),
             sources=(),
         )
+
+    def outline(self, at: float) -> Outline:
+        return Outline(
+            at=at,
+            cluster="c",
+            containers=(),
+            nodes=(),
+            gaps=(),
+            incidents=(),
+            findings=(),
+            sources=(),
+        )
+
+    def container(self, identity: str, *, at: float) -> ContainerCoverage | None:
+        self.decisions.append((f"show {identity}", at))
+        return None
 
     def explain(
         self, namespace: str, pod: str, container: str | None = None, *, at: float
@@ -362,7 +380,16 @@ async def test_observers_see_what_was_judged(
 async def test_a_report_is_of_now(engine: Engine, clock: ManualClock) -> None:
     await clock.advance(5)
     assert engine.report().at == START + 5
+    assert engine.outline().at == START + 5
     assert engine.statistics() == EMPTY_STATISTICS
+
+
+async def test_a_container_is_shown_as_it_is_now(
+    engine: Engine, clock: ManualClock, core: ScriptedCore
+) -> None:
+    await clock.advance(5)
+    assert engine.container("cafe") is None
+    assert core.decisions == [("show cafe", START + 5)]
 
 
 async def test_an_explanation_is_of_now(

@@ -7,16 +7,18 @@ import pytest
 from monitor.core.explanation import ContainerExplanation, NodeExplanation
 from monitor.core.model import (
     ContainerCoverage,
+    ContainerOutline,
     Finding,
     NodeCoverage,
+    Outline,
     PairState,
-    Report,
     SourceState,
     Statistics,
     Verdict,
 )
 from monitor.metrics import Metrics, OutboxStatistics
 from monitor.view import EngineView
+from monitor.wire.report import plain
 from tests.test_engine import EMPTY_STATISTICS
 
 
@@ -34,6 +36,11 @@ def container(name: str, verdict: Verdict, *, namespace: str = "a") -> Container
         policies=(),
         exposure_seconds=(0, 0),
     )
+
+
+def outlined(coverage: ContainerCoverage) -> ContainerOutline:
+    names = ContainerOutline.__struct_fields__
+    return ContainerOutline(**{name: getattr(coverage, name) for name in names})
 
 
 def explained(coverage: ContainerCoverage, *, at: float) -> ContainerExplanation:
@@ -85,29 +92,35 @@ def finding(subject: str) -> Finding:
 
 
 class Asked:
-    """An engine that counts how often it makes a report, each of which takes so long."""
+    """An engine that counts how often it makes an outline, each of which takes so long."""
 
     def __init__(self, *containers: ContainerCoverage, cost: float = 0) -> None:
         self.containers = containers
         self.nodes: tuple[NodeCoverage, ...] = ()
         self.findings: tuple[Finding, ...] = ()
         self.cost = cost
-        self.reports = 0
+        self.outlines = 0
+        self.judged: list[str] = []
         self.now = 0.0
 
-    def report(self) -> Report:
-        self.reports += 1
+    def outline(self) -> Outline:
+        self.outlines += 1
         self.now += self.cost
-        return Report(
+        return Outline(
             at=100 + self.now,
             cluster="c",
-            containers=self.containers,
+            containers=tuple(outlined(one) for one in self.containers),
             nodes=self.nodes,
             gaps=(),
             incidents=(),
             findings=self.findings,
             sources=(SourceState(name="text/n", state="up", reason="", since=1),),
         )
+
+    def container(self, identity: str) -> ContainerCoverage | None:
+        self.judged.append(identity)
+        found = [one for one in self.containers if one.container_id == identity]
+        return found[0] if found else None
 
     def explain(self, namespace: str, pod: str) -> Sequence[ContainerExplanation]:
         return [
@@ -195,19 +208,35 @@ def test_rows_are_shown_as_in_the_report() -> None:
     }
 
 
+def test_only_containers_that_are_shown_are_judged() -> None:
+    asked = Asked(container("x", "covered"), container("y", "gap"))
+    shown = view(asked)
+    rows = shown.rows("containers")
+    assert shown.present(rows[1]) == plain(container("y", "gap"))
+    assert asked.judged == ["y"]
+
+
+def test_a_container_that_ended_since_is_not_shown() -> None:
+    asked = Asked(container("x", "covered"))
+    shown = view(asked)
+    (row,) = shown.rows("containers")
+    asked.containers = ()
+    assert shown.present(row) is None
+
+
 @pytest.mark.parametrize(
-    ("cost", "pause", "reports"),
+    ("cost", "pause", "outlines"),
     [(0.0, 0.4, 1), (0.0, 0.6, 2), (0.1, 4.8, 1), (0.1, 5.2, 2)],
 )
-def test_a_report_is_made_no_more_often_than_the_loop_can_bear(
-    cost: float, pause: float, reports: int
+def test_an_outline_is_made_no_more_often_than_the_loop_can_bear(
+    cost: float, pause: float, outlines: int
 ) -> None:
     asked = Asked(cost=cost)
     shown = view(asked)
     shown.at()
     asked.now += pause
     shown.at()
-    assert asked.reports == reports
+    assert asked.outlines == outlines
 
 
 async def test_metrics_are_of_engine_and_outbox() -> None:

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from monitor import app, config
 from monitor.clock import SystemClock
-from monitor.core.model import Observation, Report
+from monitor.core.model import Observation, Outline, Report
 from monitor.engine import Engine
 from monitor.errors import MonitorError, SourceError
 from monitor.live import LiveSources, api_server
@@ -187,10 +187,10 @@ async def ask_once(
 
 async def _settled(engine: Engine, activity: Activity) -> None:
     await engine.synced.wait()
-    while not activity.quiet or _undecided(engine.report()):  # noqa: ASYNC110  # bounded by a deadline
+    while not activity.quiet or _undecided(engine.outline()):  # noqa: ASYNC110  # bounded by a deadline
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _undecided(report: Report) -> bool:
-    hosts = (pair.verdict for node in report.nodes for pair in node.policies)
-    return "pending" in (*(container.verdict for container in report.containers), *hosts)
+def _undecided(outline: Outline) -> bool:
+    hosts = (pair.verdict for node in outline.nodes for pair in node.policies)
+    return "pending" in (*(container.verdict for container in outline.containers), *hosts)

@@ -34,12 +34,14 @@ from monitor.core.model import (
     Alert,
     Announcement,
     Changed,
+    ContainerCoverage,
     DaemonLine,
     HealthAnswered,
     Listed,
     Log,
     Message,
     Observation,
+    Outline,
     Report,
     SourceDown,
     SourceState,
@@ -442,6 +444,14 @@ class Coverage:
     def report(self, at: float) -> Report:
         """Everything as it is judged at `at`, which is not before the last observation or tick."""
         return self._reporter.report(at=at, cluster=self._settings.cluster)
+
+    def outline(self, at: float) -> Outline:
+        """The report at `at` but for the pairs of containers: cheap, however large the cluster."""
+        return self._reporter.outline(at=at, cluster=self._settings.cluster)
+
+    def container(self, identity: str, *, at: float) -> ContainerCoverage | None:
+        """A container as the report at `at` would show it; None if it is not running."""
+        return self._reporter.container(identity, at=at)
 
     def explain(
         self, namespace: str, pod: str, container: str | None = None, *, at: float

@@ -369,6 +369,30 @@ class Report(Struct, frozen=True, rename="camel"):
     sources: tuple[SourceState, ...]
 
 
+class ContainerOutline(Struct, frozen=True, gc=False):
+    """Which container it is, and how it stands: what lists are sorted and filtered by."""
+
+    namespace: str
+    pod: str
+    pod_uid: str
+    container: str
+    container_id: str
+    verdict: Verdict
+
+
+class Outline(Struct, frozen=True):
+    """The report but for the pairs of containers, of which a large cluster has a million."""
+
+    at: float
+    cluster: str
+    containers: tuple[ContainerOutline, ...]
+    nodes: tuple[NodeCoverage, ...]
+    gaps: tuple[Gap, ...]
+    incidents: tuple[Incident, ...]
+    findings: tuple[Finding, ...]
+    sources: tuple[SourceState, ...]
+
+
 class Statistics(Struct, frozen=True):
     """Plain numbers for the metrics; keys are label values."""
 

@@ -15,8 +15,10 @@ from monitor.core.hosts import Hosts, worst_of
 from monitor.core.judge import Judge
 from monitor.core.model import (
     ContainerCoverage,
+    ContainerOutline,
     Interval,
     NodeCoverage,
+    Outline,
     PairState,
     Report,
     SourceState,
@@ -25,7 +27,7 @@ from monitor.core.model import (
 )
 from monitor.core.pairs import excess_state, pair_state
 from monitor.core.verdict import Judged
-from monitor.core.views import Views
+from monitor.core.views import Instant, Views
 from monitor.core.world import World
 
 
@@ -62,30 +64,53 @@ class Reporter:
         """Everything as it is judged at `at`."""
         nodes = self._views.at(at)
         containers = [
-            self.coverage(
-                container, self._judge.whole(container, nodes[container.node], now=at), at=at
-            )
+            self._whole(container, nodes[container.node], at=at)
             for container in self._world.containers.values()
         ]
-        views = [nodes[name] for name in sorted(self._world.nodes)]
-        of_hosts = self._hosts.pairs(views, now=at)
         return Report(
             at=at,
             cluster=cluster,
-            containers=tuple(
-                sorted(containers, key=lambda c: (c.namespace, c.pod, c.container, c.container_id))
-            ),
-            nodes=tuple(self._node(view, of_hosts.get(view.node.name, ())) for view in views),
+            containers=tuple(sorted(containers, key=_place)),
+            nodes=self._nodes(nodes, at=at),
             gaps=self._ledger.gaps(),
             incidents=self._ledger.incidents(),
             findings=self._findings.standing(now=at),
             sources=self.sources(),
         )
 
+    def outline(self, *, at: float, cluster: str) -> Outline:
+        """Everything at `at` but the pairs of containers, for which `container` may be asked."""
+        containers = map(_outline, self._world.containers.values())
+        return Outline(
+            at=at,
+            cluster=cluster,
+            containers=tuple(sorted(containers, key=_place)),
+            nodes=self._nodes(self._views.at(at), at=at),
+            gaps=self._ledger.gaps(),
+            incidents=self._ledger.incidents(),
+            findings=self._findings.standing(now=at),
+            sources=self.sources(),
+        )
+
+    def container(self, identity: str, *, at: float) -> ContainerCoverage | None:
+        """A container as the report at `at` would show it; None if it is not running."""
+        container = self._world.containers.get(identity)
+        if container is None:
+            return None
+        return self._whole(container, self._views.look(container.node, now=at), at=at)
+
     def sources(self) -> tuple[SourceState, ...]:
         """Every source by name."""
         known = self._world.sources.by_name
         return tuple(known[name].state() for name in sorted(known))
+
+    def _whole(self, container: ContainerRecord, view: NodeView, *, at: float) -> ContainerCoverage:
+        return self.coverage(container, self._judge.whole(container, view, now=at), at=at)
+
+    def _nodes(self, nodes: Instant, *, at: float) -> tuple[NodeCoverage, ...]:
+        views = [nodes[name] for name in sorted(self._world.nodes)]
+        of_hosts = self._hosts.pairs(views, now=at)
+        return tuple(self._node(view, of_hosts.get(view.node.name, ())) for view in views)
 
     def coverage(
         self, container: ContainerRecord, judged: dict[PolicyKey, Judged], *, at: float
@@ -215,6 +240,21 @@ class Reporter:
             outages[kind] = outages.get(kind, 0.0) + source.blind_seconds(now)
             last_events[kind] = max(last_events.get(kind, 0.0), source.last_event)
         return states, outages, last_events
+
+
+def _outline(container: ContainerRecord) -> ContainerOutline:
+    return ContainerOutline(
+        namespace=container.pod.namespace,
+        pod=container.pod.name,
+        pod_uid=container.pod.uid,
+        container=container.name,
+        container_id=container.id,
+        verdict=container.verdict,
+    )
+
+
+def _place(container: ContainerCoverage | ContainerOutline) -> tuple[str, ...]:
+    return container.namespace, container.pod, container.container, container.container_id
 
 
 def _daemon_verdict(view: NodeView) -> tuple[Verdict, str | None]:

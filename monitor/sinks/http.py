@@ -6,7 +6,7 @@ shown a slice at a time.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from http import HTTPStatus
@@ -64,7 +64,7 @@ class View(Protocol):
     """What the server may ask, on the loop; every answer is of one instant and cheap to give.
 
     `rows` returns a section's values in the report's order, as a sequence that will not change;
-    `present` returns one of them as plain JSON.
+    `present` returns one of them as plain JSON, as it is now, or None if it is no more.
     """
 
     def at(self) -> str:
@@ -75,7 +75,7 @@ class View(Protocol):
 
     def rows(self, section: str) -> Sequence[Any]: ...
 
-    def present(self, row: Any) -> Mapping[str, Any]: ...
+    def present(self, row: Any) -> Mapping[str, Any] | None: ...
 
     def explain(self, namespace: str, pod: str) -> Mapping[str, Any] | None:
         """Return the Pod's containers with all that led to their verdicts, and the instant.
@@ -215,15 +215,16 @@ class HttpServer:
         question = question_of(request, name)
         at = self._view.at()
         found, token = await page(self._view.rows(name), question)
-        items = await self._presented(found)
+        items = [item async for item in self._presented(found) if question.admits(item)]
         return _json(request, {"at": at, "items": items, "continue": token})
 
-    async def _presented(self, rows: Sequence[Any]) -> list[Mapping[str, Any]]:
-        items: list[Mapping[str, Any]] = []
-        for begin in range(0, len(rows), ROWS_SHOWN_AT_ONCE):
-            await asyncio.sleep(0)
-            items.extend(map(self._view.present, rows[begin : begin + ROWS_SHOWN_AT_ONCE]))
-        return items
+    async def _presented(self, rows: Sequence[Any]) -> AsyncIterator[Mapping[str, Any]]:
+        for number, row in enumerate(rows):
+            if number % ROWS_SHOWN_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            item = self._view.present(row)
+            if item is not None:
+                yield item
 
     async def _explain(self, request: web.Request) -> web.StreamResponse:
         namespace, pod = request.match_info["namespace"], request.match_info["pod"]

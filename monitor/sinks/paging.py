@@ -51,6 +51,10 @@ class Question(NamedTuple):
     limit: int
     after: _Mark | None
 
+    def admits(self, item: Mapping[str, Any]) -> bool:
+        """Return whether a row, as it is shown by now, is still what was asked for."""
+        return all(item[name] == value for name, value in self.filters.items())
+
 
 async def page(rows: Sequence[Any], question: Question) -> tuple[list[Any], str | None]:
     """Return the rows of a page, and what `continue` says if there are more."""

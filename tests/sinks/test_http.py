@@ -55,12 +55,13 @@ def container(number: int, *, namespace: str = "team-a", verdict: str = "covered
 
 
 class SmallView:
-    """A `View` of rows that a test chose."""
+    """A `View` of rows that a test chose; `since` has, by Pod, what they are by now."""
 
     def __init__(self, **sections: Sequence[Any]) -> None:
         self.sections: dict[str, tuple[Any, ...]] = {
             name: tuple(rows) for name, rows in sections.items()
         }
+        self.since: dict[str, Any] = {}
         self.lacking: list[str] = []
         self.turning = True
         self.broken = False
@@ -76,7 +77,10 @@ class SmallView:
     def rows(self, section: str) -> Sequence[Any]:
         return self.sections.get(section, ())
 
-    def present(self, row: Any) -> Mapping[str, Any]:
+    def present(self, row: Any) -> Mapping[str, Any] | None:
+        row = self.since.get(getattr(row, "pod", ""), row)
+        if row is None:
+            return None
         plain = msgspec.json.decode(msgspec.json.encode(row))
         assert isinstance(plain, dict)
         return plain
@@ -336,6 +340,15 @@ async def test_filters_hold_over_pages() -> None:
     expected = [f"pod-{number:06d}" for number in range(60) if number % 6 == 1]
     assert [pod for page in pages for pod in page] == expected
     assert [len(page) for page in pages] == [4, 4, 2]
+
+
+async def test_a_row_that_is_no_more_or_no_longer_what_was_asked_for_is_left_out() -> None:
+    view = SmallView(containers=[container(number, verdict="gap") for number in range(4)])
+    view.since = {"pod-000001": None, "pod-000002": container(2, verdict="covered")}
+    async with serving(view) as served:
+        _, body = await served.get("api/v1/containers?verdict=gap")
+
+    assert [item["pod"] for item in body["items"]] == ["pod-000000", "pod-000003"]
 
 
 @pytest.mark.parametrize(
