@@ -179,6 +179,11 @@ class Incarnation:
         """Whether its output was read from the first line on without a hole."""
         return self.opened and not self.holes
 
+    @property
+    def last_hole(self) -> float | None:
+        """When the last hole of its output ended; None if there is none."""
+        return max((end for _, end in self.holes), default=None)
+
     def container(self, container_id: str) -> ContainerEvidence | None:
         return self.containers.get(container_id[:SHORT_ID])
 
