@@ -29,6 +29,8 @@ LIST_FAILURES_KEPT: Final = 64
 REFUSALS_KEPT: Final = 64
 SHORT_ID: Final = 12
 AT_ONCE: Final = 1_000_000_000
+HANDLED_WITHIN: Final = 2_000_000_000
+"""In nanoseconds: what the look-ups of one Pod take, ten even at five a second (dossier 7.4)."""
 QUEUE_IS_MOVING: Final = 10.0
 """Seconds between two lines about Pods within which a daemon is at work through its queue."""
 
@@ -49,12 +51,17 @@ class LearnedLine:
 
 
 class ContainerEvidence:
-    """The lines about one container in one incarnation: positions, 0 for no such line."""
+    """The lines about one container in one incarnation: positions, 0 for no such line.
+
+    `drawn`: the line of a Pod that the latest write but the first came of which no policy can have
+    been the cause.
+    """
 
     __slots__ = (
         "clean_write",
         "created",
         "deleted",
+        "drawn",
         "error",
         "failed",
         "failed_step",
@@ -79,6 +86,7 @@ class ContainerEvidence:
         self.latest_write = 0
         self.previous_write = 0
         self.write_at = 0.0
+        self.drawn = 0
         self.raced_from = 0
         self.raced_until = 0
         self.created = 0
@@ -264,12 +272,19 @@ class Incarnation:
         former = evidence.latest_write
         if not former:
             evidence.first_write = position
+        elif former < self.last_pod_position and self._is_undisturbed(position):
+            evidence.drawn = self.last_pod_position
         if not evidence.failed or not evidence.is_incomplete:
             evidence.clean_write = former
         evidence.previous_write = former
         evidence.latest_write = position
         evidence.write_at = at
         return fact.container_id
+
+    def _is_undisturbed(self, position: int) -> bool:
+        """Whether the latest line about a Pod is the only cause that a write can have."""
+        seen = self.last_pod_position
+        return max(self._latest_lines) + HANDLED_WITHIN < seen > position - HANDLED_WITHIN
 
     def _note_race(self, evidence: ContainerEvidence) -> None:
         """Two policies of different kinds, announced together, without a write in between (F24)."""
