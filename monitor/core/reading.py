@@ -71,13 +71,16 @@ def _kept(
     where the line that told of the rules was not read.
     """
     evidence = incarnation.container(container.id)
-    if found != "none" or evidence is None or not evidence.map_is_live:
+    if evidence is None or found not in {"none", "resumed"}:
         return found
     relabelled = (container.since_relabel or {}).get(policy.key)
+    is_later = relabelled is not None and evidence.write_at >= relabelled[0] - SLACK
+    if relabelled is not None and not is_later:
+        found = "none"
+    if found == "resumed" or is_later or not evidence.map_is_live:
+        return found
     unread = policy.is_told_unread(incarnation)
     if relabelled is None and not policy.kept and not unread:
-        return found
-    if relabelled is not None and evidence.write_at >= relabelled[0] - SLACK:
         return found
     if not _was_selected(container, policy, evidence.write_at):
         return found
