@@ -128,6 +128,7 @@ class Incarnation:
         self.pod = pod
         self.running: Interval | None = None
         self.ended: Interval | None = None
+        self.finished: float | None = None
         self.first_seen = 0.0
         self.lines = 0
         self.first_position = 0
