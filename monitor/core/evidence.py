@@ -270,22 +270,19 @@ class Incarnation:
         evidence = self._evidence(fact.container_id)
         if self._latest_lines[0] and self._latest_lines[1]:
             self._note_race(evidence)
-        former = evidence.latest_write
+        former, seen = evidence.latest_write, self.last_pod_position
         if not former:
             evidence.first_write = position
-        elif former < self.last_pod_position and self._is_undisturbed(position):
-            evidence.drawn = self.last_pod_position
+        elif former < seen and position < seen + HANDLED_WITHIN:
+            own, everywhere = self._latest_lines
+            if own + HANDLED_WITHIN < seen and everywhere + HANDLED_WITHIN < seen:
+                evidence.drawn = seen
         if not evidence.failed or not evidence.is_incomplete:
             evidence.clean_write = former
         evidence.previous_write = former
         evidence.latest_write = position
         evidence.write_at = at
         return fact.container_id
-
-    def _is_undisturbed(self, position: int) -> bool:
-        """Whether the latest line about a Pod is the only cause that a write can have."""
-        seen = self.last_pod_position
-        return max(self._latest_lines) + HANDLED_WITHIN < seen > position - HANDLED_WITHIN
 
     def _note_race(self, evidence: ContainerEvidence) -> None:
         """Two policies of different kinds, announced together, without a write in between (F24)."""
