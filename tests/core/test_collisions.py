@@ -617,3 +617,15 @@ def test_new_labels_that_the_daemon_has_not_handled_make_no_namesake_of_another_
     story.intend(pod)
     story.wait(20)
     assert (before, story.verdict(pod, cluster)) == ("covered applied", "gap name-collision")
+
+
+def test_a_write_that_follows_the_line_of_another_pod_leaves_open_who_was_drawn_before() -> None:
+    story = ready()
+    pod, _ = labelled(story)
+    for labels, container in ((DB, "side"), ({"app": "web"}, "app")):
+        relabelled(story, pod, labels, container)
+    story.say("Detected a Pod (modified/shop/another)")
+    story.intend(pod)
+    story.wait(20)
+    cluster = joined(story, pod)
+    assert story.verdict(pod, cluster, "side") == "unknown no-evidence-source"
