@@ -8,7 +8,8 @@ if each policy of the name selected the container, or did not, throughout. It st
   dossier 7.6);
 - where lines were not read, or not all of them are kept, or one names a policy that we never saw;
 - where a policy of the name was given another selector since, or means another one in an older
-  release, or the daemon's list may hold the container with labels of another time.
+  release, or the daemon's list may hold the container with labels of another time, to which the
+  policies of the name are something else.
 """
 
 from collections.abc import Mapping
@@ -17,8 +18,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from monitor.core.containers import ContainerRecord
-from monitor.core.evidence import LINES_OF_A_NAME_KEPT, Incarnation, PolicyKey
+from monitor.core.containers import ContainerRecord, Labels
+from monitor.core.draws import Visit, labels_at, latest_draws, visits
+from monitor.core.evidence import HANDLED_WITHIN, LINES_OF_A_NAME_KEPT, Incarnation, PolicyKey
 from monitor.core.namesakes import Fate, NamesakeLine, fate
 from monitor.core.node_clock import NodeClock
 from monitor.core.policies import PolicyState
@@ -39,8 +41,7 @@ class Namesakes(Struct, frozen=True):
 
 
 ALONE: Final = Namesakes()
-EVALUATED_WITHIN: Final = 2_000_000_000
-"""In nanoseconds: what the look-ups of one Pod take, ten even at five a second (dossier 7.4)."""
+HARMED: Final = frozenset({"not-stored", "removed"})
 
 
 def outcome(
@@ -78,14 +79,76 @@ def outcome(
     ):
         # What the Pod's own event finds is written, whether or not the list keeps it (7.3).
         behaviour = replace(behaviour, relists_modified_pods=True)
-    evaluated = _evaluations(container, incarnation)
+    evaluated = visits(container, incarnation)
+    positions = [visit.position for visit in evaluated]
     found, at_first = (
-        fate(policy.key, lines, selects=namesakes.selects, evaluated=visits, behaviour=behaviour)
-        for visits in (evaluated, evaluated[:1])
+        fate(policy.key, lines, selects=namesakes.selects, evaluated=some, behaviour=behaviour)
+        for some in (positions, positions[:1])
     )
     # Of several containers each event of the Pod reaches but one, by lot.
     is_drawn = len(container.pod.containers) == 1 or found.attachment == at_first.attachment
-    return found if is_drawn else None
+    if not is_drawn:
+        return None
+    drawn = _selections(container, incarnation, evaluated, namesakes=namesakes)
+    if drawn is None:
+        return None if found.attachment in HARMED else found
+    former = [
+        fate(policy.key, lines, selects=selects, evaluated=[position], behaviour=behaviour)
+        for position, selects in drawn
+    ]
+    return _agreed(found, former)
+
+
+def _selections(
+    container: ContainerRecord,
+    incarnation: Incarnation,
+    evaluated: list[Visit],
+    *,
+    namesakes: Namesakes,
+) -> list[tuple[int, Mapping[PolicyKey, bool]]] | None:
+    """Where the daemon's list may have the container from, and what selects it by those labels.
+
+    None if nobody can tell, nothing if no change of labels ever made a difference to the name.
+    """
+    changes = container.pod.former_labels
+    if all(_selects(container, former, namesakes) == namesakes.selects for _, former in changes):
+        return []
+    drawn = latest_draws(container, incarnation, evaluated)
+    if drawn is None:
+        return None
+    found: list[tuple[int, Mapping[PolicyKey, bool]]] = []
+    for visit in drawn:
+        for labels in labels_at(container, visit):
+            if labels is None:
+                return None
+            found.append((visit.position, _selects(container, labels, namesakes)))
+    return found
+
+
+def _selects(
+    container: ContainerRecord, labels: Labels, namesakes: Namesakes
+) -> Mapping[PolicyKey, bool]:
+    return {
+        bearer.key: bearer.selector.selects(
+            namespace=container.pod.namespace,
+            identities=labels.identities,
+            container=container.name,
+        )
+        for bearer in namesakes.bearers
+    }
+
+
+def _agreed(found: Fate, former: list[Fate]) -> Fate | None:
+    """What is so by its present labels, unless those that the daemon has say otherwise.
+
+    That the daemon's labels do not select it is no matter of names: other rules tell that.
+    """
+    attachments = {one.attachment for one in former}
+    if found.attachment in HARMED and "attached" in attachments:
+        return former[0] if attachments == {"attached"} else None
+    if found.attachment == "attached" and attachments & HARMED:
+        return None
+    return found
 
 
 def shares_its_name(policy: PolicyState, incarnation: Incarnation, *, namesakes: Namesakes) -> bool:
@@ -122,7 +185,7 @@ def _is_interrupted(
     within = (
         position
         for position, _, _ in incarnation.names.get(policy.name, ())
-        if seen < position < done and position - seen < EVALUATED_WITHIN
+        if seen < position < done and position - seen < HANDLED_WITHIN
     )
     return any(within)
 
@@ -137,13 +200,3 @@ def _is_steady(policy: PolicyState, incarnation: Incarnation, clock: NodeClock) 
     if policy.reselected is None or not heard:
         return True
     return policy.reselected < clock.instant(heard[0])[0]
-
-
-def _evaluations(container: ContainerRecord, incarnation: Incarnation) -> list[int]:
-    """Where the container's Pod was evaluated since the container has an endpoint."""
-    evidence = incarnation.container(container.id)
-    if evidence is None or not evidence.first_write:
-        return []
-    first = incarnation.pod_line_before(container.pod.key, evidence.first_write)
-    lines = incarnation.pods.get(container.pod.key, ())
-    return [position for position in lines[::2] if position >= first]

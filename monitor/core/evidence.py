@@ -29,6 +29,8 @@ LIST_FAILURES_KEPT: Final = 64
 REFUSALS_KEPT: Final = 64
 SHORT_ID: Final = 12
 AT_ONCE: Final = 1_000_000_000
+HANDLED_WITHIN: Final = 2_000_000_000
+"""In nanoseconds: what the look-ups of one Pod take, ten even at five a second (dossier 7.4)."""
 QUEUE_IS_MOVING: Final = 10.0
 """Seconds between two lines about Pods within which a daemon is at work through its queue."""
 
@@ -49,12 +51,17 @@ class LearnedLine:
 
 
 class ContainerEvidence:
-    """The lines about one container in one incarnation: positions, 0 for no such line."""
+    """The lines about one container in one incarnation: positions, 0 for no such line.
+
+    `drawn`: the line of a Pod that the latest write but the first came of which no policy can have
+    been the cause.
+    """
 
     __slots__ = (
         "clean_write",
         "created",
         "deleted",
+        "drawn",
         "error",
         "failed",
         "failed_step",
@@ -79,6 +86,7 @@ class ContainerEvidence:
         self.latest_write = 0
         self.previous_write = 0
         self.write_at = 0.0
+        self.drawn = 0
         self.raced_from = 0
         self.raced_until = 0
         self.created = 0
@@ -120,6 +128,7 @@ class Incarnation:
         self.pod = pod
         self.running: Interval | None = None
         self.ended: Interval | None = None
+        self.finished: float | None = None
         self.first_seen = 0.0
         self.lines = 0
         self.first_position = 0
@@ -178,6 +187,11 @@ class Incarnation:
     def read_whole(self) -> bool:
         """Whether its output was read from the first line on without a hole."""
         return self.opened and not self.holes
+
+    @property
+    def last_hole(self) -> float | None:
+        """When the last hole of its output ended; None if there is none."""
+        return max((end for _, end in self.holes), default=None)
 
     def container(self, container_id: str) -> ContainerEvidence | None:
         return self.containers.get(container_id[:SHORT_ID])
@@ -256,9 +270,13 @@ class Incarnation:
         evidence = self._evidence(fact.container_id)
         if self._latest_lines[0] and self._latest_lines[1]:
             self._note_race(evidence)
-        former = evidence.latest_write
+        former, seen = evidence.latest_write, self.last_pod_position
         if not former:
             evidence.first_write = position
+        elif former < seen and position < seen + HANDLED_WITHIN:
+            own, everywhere = self._latest_lines
+            if own + HANDLED_WITHIN < seen and everywhere + HANDLED_WITHIN < seen:
+                evidence.drawn = seen
         if not evidence.failed or not evidence.is_incomplete:
             evidence.clean_write = former
         evidence.previous_write = former

@@ -40,8 +40,14 @@ class NodeClock:
         """The offset as an interval; None before the first line."""
         if self.upper == inf:
             return None
-        soonest = self.upper if self.is_prompt else min(self.upper, 0.0)
-        return (soonest - QUICK, self.upper)
+        return (self.soonest - QUICK, self.upper)
+
+    @property
+    def soonest(self) -> float:
+        """The quickest delivery, as far as it is one: 0 before the first line."""
+        if self.upper == inf:
+            return 0.0
+        return self.upper if self.is_prompt else min(self.upper, 0.0)
 
     def instant(self, stamp: int, *, at: float | None = None) -> Interval:
         """A stamp of this node on our clock; not after `at`, when it was received."""

@@ -1,6 +1,7 @@
 """A node: its daemon's Pods and incarnations, what of its output was read, and its clock."""
 
 from collections.abc import Iterator
+from math import inf
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from monitor.core import facts
@@ -26,6 +27,10 @@ DAEMON_CONTAINER: Final = "kubearmor"
 REVISION_LABEL: Final = "controller-revision-hash"
 TEMPLATE_LABEL: Final = "pod-template-generation"
 AWAITED: Final = 5.0
+ENDS: Final = frozenset({"stream ended", "container ended"})
+"""Why a source of text is down that may just have come to the end of what it reads."""
+UNTIMED: Final = 1.0
+"""Seconds by which an end may be told late where no status says when it was."""
 ENDED_READ: Final = 2
 OF_ITS_LIFE: Final = frozenset({facts.LifecycleReported, facts.PodSeen})
 ENDED_KEPT: Final = 4
@@ -93,6 +98,7 @@ class NodeState:
         self.node: Node | None = None
         self.marks = MarksOfNode()
         self.text = text
+        self.text_broke = False
         self.unresolved: tuple[float, float] | None = None
         self.daemon_pods: dict[str, DaemonPod] = {}
         self.incarnations: dict[tuple[str, int], Incarnation] = {}
@@ -140,6 +146,8 @@ class NodeState:
     def _end(self, uid: str, restart: int, finished: Interval | None, *, at: float) -> None:
         incarnation = self.incarnation(uid, restart)
         incarnation.end((finished[0], min(finished[1], at)) if finished else (at, at))
+        if finished is not None:
+            incarnation.finished = finished[0]
 
     def forget_daemon_pod(self, uid: str, *, at: float) -> None:
         """A daemon Pod was deleted: its incarnations are over."""
@@ -328,13 +336,23 @@ class NodeState:
         return not self._missed_the_end() and now <= self.awaited_until(unheard)
 
     def _missed_the_end(self) -> bool:
-        """Whether the output was unread when the last incarnation ended, not because it ended."""
-        ends = [i.ended[0] for i in self.incarnations.values() if i.ended is not None]
-        end = max(ends, default=0.0)
-        if not self.text.up:
-            return self.text.since < end - 1.0
-        began, ended = self.text.outages[-1]
-        return began < end - 1.0 and ended >= end
+        """Whether the output was unread when the last incarnation ended, not because it ended.
+
+        A stream that ends with its container does so no sooner, nor does it break.
+        """
+        ended = [i for i in self.incarnations.values() if i.ended is not None]
+        last = max(ended, key=lambda i: i.ended or ALWAYS, default=None)
+        if last is None or last.ended is None:
+            return False
+        earliest, latest = last.ended
+        began, until = (self.text.since, inf) if not self.text.up else self.text.outages[-1]
+        if until < earliest:
+            return False
+        if self.text_broke:
+            return began < latest
+        if last.finished is None:
+            return began < earliest - UNTIMED
+        return began < last.finished + min(self.clock.soonest, 0.0)
 
     # --- text ---------------------------------------------------------------------------------
 
@@ -350,7 +368,10 @@ class NodeState:
 
     def text_down(self, *, at: float, reason: str) -> None:
         """The output cannot be read."""
-        if self.text.fall(at=at, reason=reason) and self.unresolved is not None:
+        if not self.text.fall(at=at, reason=reason):
+            return
+        self.text_broke = reason not in ENDS
+        if self.unresolved is not None:
             self._admit_hole(self.unresolved)
 
     def _admit_hole(self, hole: tuple[float, float]) -> None:

@@ -169,9 +169,27 @@ class PolicyState:
         """Where it learned the oldest revision that has the same rules, if there is one before."""
         if not self.kept:
             return None
+        first = self._first_event_of(self._oldest_alike())
+        return self._learned(incarnation, clock, current=first)
+
+    def is_told_unread(self, incarnation: Incarnation) -> bool:
+        """Whether what first told the daemon of these rules may stand in the last hole.
+
+        So it is if they are older than the hole's end, and the lines since are no more than there
+        were changes after the one that brought them.
+        """
+        until = incarnation.last_hole
+        if until is None:
+            return False
+        brought = self._first_event_of(self._oldest_alike())
+        since = brought.began if brought.number else self.created[0]
+        read = sum(line.at >= until for line in incarnation.policies.get(self.key, ()))
+        return since < until and read <= self.events[-1].number - brought.number
+
+    def _oldest_alike(self) -> int:
+        """The oldest generation that is known to have the rules of the current one."""
         known = list(dict.fromkeys(event.generation for event in self.events))
-        first = known[max(-len(known), -1 - len(self.kept))]
-        return self._learned(incarnation, clock, current=self._first_event_of(first))
+        return known[max(-len(known), -1 - len(self.kept))]
 
     def _learned(
         self, incarnation: Incarnation, clock: NodeClock, *, current: Event

@@ -7,7 +7,7 @@ from monitor.core.apparmor import APPARMOR, outlives, profile_of
 from monitor.core.attachment import Attachment
 from monitor.core.circumstances import Lost
 from monitor.core.evidence import Incarnation
-from monitor.core.policies import Learned
+from monitor.core.policies import SLACK, Learned
 from monitor.core.reading import Reading, read
 from monitor.core.rollouts import opening_of
 from monitor.core.verdict import Judged
@@ -102,6 +102,8 @@ class Proof(Attachment):
 
     def _was_covered_by(self, incarnation: Incarnation) -> bool:
         """Whether an incarnation had the pair in force with its last word about it."""
+        if not self._was_meant_by(incarnation):
+            return False
         if self._proof(incarnation) is not None:
             return True
         learned = self.policy.learned(incarnation, self.view.node.clock)
@@ -116,6 +118,22 @@ class Proof(Attachment):
         if found == "doubtful":
             return not self.policy.rules.enforced
         return found in {"written", "resumed"}
+
+    def _was_meant_by(self, incarnation: Incarnation) -> bool:
+        """Whether the policy was for the container by what an ended incarnation knew of its Pod."""
+        pod, ended = self.container.pod, incarnation.ended
+        if self.relabelled is None or ended is None:
+            return True
+        lines = incarnation.pods.get(pod.key)
+        told = min(lines[-1] / 1e9 if lines else ended[0], ended[0])
+        if ended[1] > self.relabelled[0] and told >= self.relabelled[0] - SLACK:
+            return True
+        if pod.switched_at is not None and pod.switched_at > told:
+            return False
+        labels = pod.labels_at(told)
+        return labels is not None and self.policy.selector.selects(
+            namespace=pod.namespace, identities=labels.identities, container=self.container.name
+        )
 
     def _read(self, incarnation: Incarnation, learned: Learned | None) -> Reading:
         return read(

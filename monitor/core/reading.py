@@ -66,23 +66,33 @@ def _kept(
 ) -> Reading:
     """A container that was not written since has the rules that it had when it was selected.
 
-    So it is after a revision that only selects anew, and where labels or mode were changed and
-    changed back while another container of the Pod was drawn (7.3, F27).
+    So it is after a revision that only selects anew, where labels or mode were changed and changed
+    back while another container of the Pod was drawn (7.3, F27), and after a change of metadata
+    where the line that told of the rules was not read.
     """
     evidence = incarnation.container(container.id)
-    if found != "none" or evidence is None or not evidence.map_is_live:
+    if evidence is None or found not in {"none", "resumed"}:
         return found
     relabelled = (container.since_relabel or {}).get(policy.key)
-    if relabelled is None and not policy.kept:
+    is_later = relabelled is not None and evidence.write_at >= relabelled[0] - SLACK
+    if relabelled is not None and not is_later:
+        found = "none"
+    if found == "resumed" or is_later or not evidence.map_is_live:
         return found
-    if relabelled is not None and evidence.write_at >= relabelled[0] - SLACK:
+    unread = policy.is_told_unread(incarnation)
+    if relabelled is None and not policy.kept and not unread:
         return found
     if not _was_selected(container, policy, evidence.write_at):
         return found
     basis = incarnation.basis(evidence, container.pod.key)
     known = (policy.learned(incarnation, clock), policy.learned_before(incarnation, clock))
-    carried = any(each and not each.awaits and each.position < basis for each in known)
-    return "doubtful" if carried else found
+    if any(each and not each.awaits and each.position < basis for each in known):
+        return "doubtful"
+    if not unread or evidence.is_incomplete:
+        return found
+    is_as_before = relabelled is None and not policy.kept
+    resumed = _after_hole(incarnation, evidence, knows=True)
+    return "doubtful" if resumed == "resumed" and not is_as_before else resumed
 
 
 def _was_selected(container: ContainerRecord, policy: PolicyState, at: float) -> bool:
@@ -229,8 +239,8 @@ def _without_line(
     policy: PolicyState, incarnation: Incarnation, evidence: ContainerEvidence
 ) -> Reading:
     """The policy's line may stand in a hole: then the daemon knew the revision by its end."""
-    ends = [hole[1] for hole in incarnation.holes]
-    if not ends or policy.changed[0] >= max(ends) or evidence.write_at < max(ends):
+    until = incarnation.last_hole
+    if until is None or policy.changed[0] >= until or evidence.write_at < until:
         return "none"
     if evidence.deleted > evidence.latest_write:
         return "removed"
@@ -238,8 +248,8 @@ def _without_line(
 
 
 def _after_hole(incarnation: Incarnation, evidence: ContainerEvidence, *, knows: bool) -> Reading:
-    last_hole = max((hole[1] for hole in incarnation.holes), default=None)
-    if last_hole is None or not knows or evidence.write_at < last_hole:
+    until = incarnation.last_hole
+    if until is None or not knows or evidence.write_at < until:
         return "none"
     if evidence.deleted > evidence.latest_write:
         return "none"

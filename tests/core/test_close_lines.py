@@ -1,6 +1,11 @@
 """Lines that may be about this change or about another one close to it."""
 
-from tests.core.stories import BLOCK_APT, BLOCK_YUM, Story, covered, ready
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.core.stories import BLOCK_APT, BLOCK_YUM, PodOf, PolicyOf, Story, covered, ready
 
 WEB = {"app": "web"}
 
@@ -135,6 +140,111 @@ def test_a_revision_that_only_selects_anew_leaves_a_container_its_rules() -> Non
 
 def test_a_revision_with_other_rules_that_goes_to_an_old_id_is_a_gap() -> None:
     assert selected_anew(keeps_rules=False) == "gap stale-container-id"
+
+
+# --- a restarted container that a later line does not reach, where an earlier one was not read ---
+
+
+def unread_at_first(*, by_successor: bool) -> tuple[Story, PolicyOf]:
+    """Nobody reads the line by which a daemon learns a policy, or a successor its first lines."""
+    story = ready(release="v1.6.12")
+    if by_successor:
+        story.replace()
+    story.down("text/node-a")
+    policy = story.cluster_policy()
+    if by_successor:
+        story.boot()
+    else:
+        story.learn(policy)
+    story.wait(2)
+    story.up("text/node-a")
+    story.say("Detected a Cluster Security Policy (added/other)")
+    return story, policy
+
+
+def restarted(story: Story, pod: PodOf) -> str:
+    """The container is started anew, and the Pod's own event writes its rules; its former id."""
+    (former,) = pod.ids("app")
+    story.unregister(pod)
+    story.restart(pod)
+    story.wait(0.5)
+    story.register(pod)
+    story.write(pod)
+    return former
+
+
+def modified(story: Story, policy: PolicyOf, former: str) -> None:
+    story.learn(policy, action="modified")
+    story.say(f"Updating container rules for {former}")
+
+
+@pytest.mark.parametrize("by_successor", [False, True])
+@pytest.mark.parametrize(
+    ("revision", "verdict"),
+    [
+        (None, "covered inferred"),
+        (BLOCK_APT, "covered inferred"),
+        (BLOCK_YUM, "gap stale-container-id"),
+    ],
+    ids=["touched", "selects anew", "other rules"],
+)
+def test_rules_whose_line_was_not_read_stand_until_they_are_others(
+    *, by_successor: bool, revision: Mapping[str, Any] | None, verdict: str
+) -> None:
+    story, policy = unread_at_first(by_successor=by_successor)
+    story.wait(5)
+    pod = covered(story)
+    story.wait(20)
+    former = restarted(story, pod)
+    story.wait(20)
+    if revision is None:
+        story.touch(policy)
+    else:
+        story.edit(policy, revision)
+    modified(story, policy, former)
+    story.wait(30)
+    assert story.verdict(pod) == verdict
+
+
+@pytest.mark.parametrize(
+    ("unread", "verdict"), [(True, "covered inferred"), (False, "gap stale-container-id")]
+)
+def test_a_line_that_comes_after_the_hole_tells_that_it_is_not_in_it(
+    *, unread: bool, verdict: str
+) -> None:
+    story = ready(release="v1.6.12")
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = covered(story)
+    story.wait(20)
+    story.down("text/node-a")
+    story.edit(policy)
+    story.wait(2)
+    story.up("text/node-a")
+    story.say("Detected a Cluster Security Policy (added/other)")
+    story.wait(1)
+    former = restarted(story, pod)
+    if not unread:
+        modified(story, policy, former)
+    story.wait(20)
+    story.touch(policy)
+    modified(story, policy, former)
+    story.wait(30)
+    assert story.verdict(pod) == verdict
+
+
+def test_an_entry_that_the_kernel_refused_is_missing_whatever_was_not_read() -> None:
+    story, policy = unread_at_first(by_successor=False)
+    story.wait(5)
+    pod = covered(story)
+    story.wait(20)
+    former = restarted(story, pod)
+    story.say(f"error adding rule to map for container {pod.id}: no space left", level="ERROR")
+    story.wait(20)
+    story.touch(policy)
+    modified(story, policy, former)
+    story.wait(30)
+    assert story.verdict(pod).startswith("gap")
 
 
 def test_a_container_that_was_not_drawn_keeps_its_rules_when_labels_are_changed_and_back() -> None:

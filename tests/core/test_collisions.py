@@ -1,5 +1,7 @@
 """Policies of both kinds that bear one name, which a daemon confuses (dossier 5.6, 12.7)."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.core.stories import BLOCK_YUM, PodOf, PolicyOf, Story, covered, ready
@@ -474,3 +476,156 @@ def test_a_namesake_that_is_changed_after_a_proof_takes_its_place() -> None:
     story.wait(20)
     assert before == "covered proven"
     assert not story.verdict(pod, own).startswith("covered")
+
+
+# --- a Pod whose labels were changed, of which each event reaches one container -------------------
+
+DB = {"app": "db"}
+
+
+def labelled(story: Story) -> tuple[PodOf, PolicyOf]:
+    """A Pod of two containers that a policy of the name selects by its labels."""
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    own = story.policy("guard", labels={"app": "web"})
+    story.learn(base, own)
+    pod = covered(story, containers=("app", "side"), labels={"app": "web"})
+    story.wait(20)
+    return pod, own
+
+
+def relabelled(story: Story, pod: PodOf, labels: dict[str, str], drawn: str) -> None:
+    story.relabel(pod, **labels)
+    story.see(pod)
+    story.intend(pod, drawn)
+    story.wait(20)
+
+
+def joined(story: Story, pod: PodOf) -> PolicyOf:
+    """A cluster policy of the name comes."""
+    cluster = story.cluster_policy("guard")
+    story.learn(cluster)
+    story.intend(pod)
+    story.wait(20)
+    return cluster
+
+
+@pytest.mark.parametrize(
+    ("drawn", "app", "side"),
+    [
+        (("side", "app"), "gap name-collision", "covered"),
+        (("app", "side"), "covered", "gap name-collision"),
+        (("side", "side"), "gap name-collision", "gap name-collision"),
+        (("app", "app"), "gap name-collision", "gap name-collision"),
+    ],
+    ids=["side-app", "app-side", "side-side", "app-app"],
+)
+def test_a_container_that_lost_the_namesake_with_its_labels_gets_the_cluster_policy(
+    drawn: Sequence[str], app: str, side: str
+) -> None:
+    story = ready()
+    pod, _ = labelled(story)
+    for labels, container in zip((DB, {"app": "web"}), drawn, strict=True):
+        relabelled(story, pod, labels, container)
+    cluster = joined(story, pod)
+    for name in ("a", "b", "c"):
+        found = [story.verdict(pod, cluster, container) for container in ("app", "side")]
+        assert [one.removesuffix(" applied").removesuffix(" inferred") for one in found] == [
+            app,
+            side,
+        ]
+        story.learn(story.policy(name, namespace="pay"))
+        story.intend(pod)
+        story.wait(20)
+
+
+def test_a_cluster_policy_is_not_taken_for_attached_where_the_list_may_have_its_namesake() -> None:
+    story = ready()
+    pod, _ = labelled(story)
+    relabelled(story, pod, DB, "app")
+    cluster = joined(story, pod)
+    assert [story.verdict(pod, cluster, container) for container in ("app", "side")] == [
+        "covered applied",
+        "unknown no-evidence-source",
+    ]
+
+
+def test_a_policy_that_came_with_an_event_of_the_pod_leaves_open_whom_it_reached() -> None:
+    story = ready()
+    pod, _ = labelled(story)
+    relabelled(story, pod, DB, "side")
+    story.relabel(pod, app="web")
+    story.see(pod)
+    story.learn(story.policy("other", namespace="pay"))
+    story.intend(pod)
+    story.wait(20)
+    cluster = joined(story, pod)
+    assert [story.verdict(pod, cluster, container) for container in ("app", "side")] == [
+        "gap name-collision",
+        "unknown no-evidence-source",
+    ]
+
+
+def test_more_events_of_a_pod_than_are_kept_leave_open_whom_they_reached() -> None:
+    story = ready()
+    pod, _ = labelled(story)
+    for labels in (DB, {"app": "web"}):
+        relabelled(story, pod, labels, "app")
+    for _ in range(8):
+        story.see(pod)
+        story.intend(pod, "app")
+        story.wait(5)
+    cluster = joined(story, pod)
+    assert [story.verdict(pod, cluster, container) for container in ("app", "side")] == [
+        "gap name-collision",
+        "unknown no-evidence-source",
+    ]
+
+
+def test_labels_that_concern_no_policy_of_the_name_leave_it_told() -> None:
+    story, _, own, cluster = named()
+    pod = covered(story, containers=("app", "side"), labels={"app": "web"})
+    story.wait(20)
+    for labels in (DB, {"app": "web"}):
+        relabelled(story, pod, labels, "side")
+    for container in ("app", "side"):
+        assert story.verdict(pod, own, container) == "covered applied"
+        assert story.verdict(pod, cluster, container) == "gap name-collision"
+
+
+def test_labels_that_changed_while_nobody_looked_leave_open_what_they_selected() -> None:
+    story = ready()
+    pod, _ = labelled(story)
+    relabelled(story, pod, DB, "side")
+    story.down("kubernetes/pods")
+    relabelled(story, pod, {"app": "web"}, "side")
+    story.up("kubernetes/pods")
+    cluster = joined(story, pod)
+    assert story.verdict(pod, cluster, "side") == "unknown no-evidence-source"
+
+
+def test_new_labels_that_the_daemon_has_not_handled_make_no_namesake_of_another_policy() -> None:
+    story = ready()
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    own = story.policy("guard", labels={"app": "web"})
+    story.learn(base, own)
+    pod = covered(story, labels=DB)
+    story.wait(20)
+    cluster = joined(story, pod)
+    story.relabel(pod, app="web")
+    before = story.verdict(pod, cluster)
+    story.see(pod)
+    story.intend(pod)
+    story.wait(20)
+    assert (before, story.verdict(pod, cluster)) == ("covered applied", "gap name-collision")
+
+
+def test_a_write_that_follows_the_line_of_another_pod_leaves_open_who_was_drawn_before() -> None:
+    story = ready()
+    pod, _ = labelled(story)
+    for labels, container in ((DB, "side"), ({"app": "web"}, "app")):
+        relabelled(story, pod, labels, container)
+    story.say("Detected a Pod (modified/shop/another)")
+    story.intend(pod)
+    story.wait(20)
+    cluster = joined(story, pod)
+    assert story.verdict(pod, cluster, "side") == "unknown no-evidence-source"

@@ -1,10 +1,21 @@
 """What was covered and is not any more (design, sections 3 and 5)."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import pytest
 
-from tests.core.stories import AUDIT_APT, BLOCK_PATTERN, BLOCK_YUM, PodOf, Story, covered, ready
+from tests.core.stories import (
+    AUDIT_APT,
+    BLOCK_APT,
+    BLOCK_PATTERN,
+    BLOCK_YUM,
+    PodOf,
+    PolicyOf,
+    Story,
+    covered,
+    ready,
+)
 
 
 def protected(*, release: str = "v1.7.4", settled: float = 20) -> tuple[Story, PodOf]:
@@ -183,6 +194,118 @@ def test_a_successor_without_enforcer_is_lost_or_gap_by_its_cause() -> None:
     story.say("Disabled KubeArmor Enforcer: none", "Initialized KubeArmor")
     story.wait(15)
     assert story.pair(pod).cause == "enforcer-absent"
+
+
+# --- the daemon ends, and the Pod's labels or mode change -----------------------------------------
+
+
+def labelled(
+    *, rules: Mapping[str, Any], labels: Mapping[str, str], settled: float = 20, mode: str = ""
+) -> tuple[Story, PodOf, PolicyOf]:
+    """A container, and a policy for the label `app=db` beside one for all."""
+    story = ready()
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    wanted = story.policy("wanted", labels={"app": "db"}, rules=rules)
+    story.learn(base, wanted)
+    annotations = {"kubearmor-policy": mode} if mode else {}
+    pod = covered(story, labels=labels, annotations=annotations)
+    story.wait(settled)
+    return story, pod, wanted
+
+
+RULES: Final = pytest.mark.parametrize("rules", [BLOCK_APT, AUDIT_APT], ids=["block", "audit"])
+
+
+def replaced(story: Story) -> None:
+    story.dismiss()
+    story.wait(0.3)
+
+
+@RULES
+@pytest.mark.parametrize("settled", [0.2, 20])
+def test_a_policy_that_new_labels_bring_is_not_lost_with_a_daemon_that_ended_before(
+    *, rules: Mapping[str, Any], settled: float
+) -> None:
+    story, pod, wanted = labelled(rules=rules, labels={"app": "web"}, settled=settled)
+    replaced(story)
+    story.relabel(pod, app="db")
+    early = story.verdict(pod, wanted)
+    story.daemon()
+    story.wait(1)
+    story.boot()
+    story.wait(15)
+    assert (early, story.verdict(pod, wanted)) == ("pending", "gap unexplained")
+
+
+@RULES
+def test_a_policy_that_new_labels_bring_is_not_lost_with_a_daemon_that_did_not_handle_them(
+    *, rules: Mapping[str, Any]
+) -> None:
+    story, pod, wanted = labelled(rules=rules, labels={"app": "web"})
+    story.relabel(pod, app="db")
+    story.wait(0.1)
+    replaced(story)
+    assert story.verdict(pod, wanted) == "pending"
+
+
+@RULES
+def test_a_policy_that_new_labels_brought_is_lost_with_a_daemon_that_handled_them(
+    *, rules: Mapping[str, Any]
+) -> None:
+    story, pod, wanted = labelled(rules=rules, labels={"app": "web"})
+    story.relabel(pod, app="db")
+    story.see(pod)
+    story.intend(pod)
+    story.wait(20)
+    replaced(story)
+    assert story.verdict(pod, wanted) == "lost daemon-replaced"
+
+
+def test_labels_that_change_and_change_back_after_the_end_leave_the_loss() -> None:
+    story, pod, wanted = labelled(rules=AUDIT_APT, labels={"app": "db"})
+    replaced(story)
+    story.relabel(pod, app="web")
+    story.wait(1)
+    story.relabel(pod, app="db")
+    assert story.verdict(pod, wanted) == "lost daemon-replaced"
+
+
+def test_what_an_alert_proved_for_former_labels_is_not_lost_with_a_later_end() -> None:
+    story, pod, wanted = labelled(rules=AUDIT_APT, labels={"app": "db"})
+    story.alert(pod, "wanted", Action="Audit", Enforcer="eBPF Monitor", Result="Passed")
+    assert story.verdict(pod, wanted) == "covered proven"
+    story.relabel(pod, app="web")
+    story.see(pod)
+    story.intend(pod)
+    story.wait(20)
+    replaced(story)
+    story.relabel(pod, app="db")
+    assert story.verdict(pod, wanted) == "pending"
+
+
+@RULES
+def test_a_pod_that_is_enabled_after_the_end_has_lost_nothing(*, rules: Mapping[str, Any]) -> None:
+    story, pod, wanted = labelled(rules=rules, labels={"app": "db"}, mode="audited")
+    replaced(story)
+    story.annotate(pod, kubearmor_policy="enabled")
+    assert story.verdict(pod, wanted) == "pending"
+
+
+def test_labels_that_nobody_read_a_daemon_handle_bring_no_rules() -> None:
+    story = ready()
+    base = story.cluster_policy("base", rules=BLOCK_YUM)
+    story.down("text/node-a")
+    wanted = story.policy("wanted", labels={"app": "db"})
+    story.learn(wanted)
+    story.wait(1)
+    story.up("text/node-a")
+    story.learn(base)
+    pod = covered(story, labels={"app": "web"})
+    story.wait(20)
+    story.relabel(pod, app="db")
+    before = story.verdict(pod, wanted)
+    replaced(story)
+    assert (before, story.verdict(pod, wanted)) == ("pending", "pending")
 
 
 # --- the rules are removed ----------------------------------------------------------------------

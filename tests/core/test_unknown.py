@@ -345,6 +345,54 @@ def test_a_stream_that_ended_with_its_daemon_is_no_hole() -> None:
     assert story.verdict(pod) == "covered applied"
 
 
+@pytest.mark.parametrize(
+    ("reason", "second", "ahead", "verdict"),
+    [
+        ("stream ended", 40.0, 0.0, "lost daemon-down"),
+        ("stream ended", 40.5, 0.0, "lost daemon-down"),
+        ("stream ended", 39.9, 0.0, "unknown source-outage"),
+        ("stream ended", 39.2, 0.0, "unknown source-outage"),
+        ("stream ended", 39.2, 5.0, "lost daemon-down"),
+        ("reset", 40.5, 0.0, "unknown source-outage"),
+        ("reset", 40.8, 0.0, "lost daemon-down"),
+    ],
+)
+def test_what_a_successor_did_is_awaited_only_where_the_stream_may_have_ended_with_its_daemon(
+    reason: str, second: float, ahead: float, verdict: str
+) -> None:
+    """That ended at 40.8, which its status tells as 40, on a node whose clock may be ahead."""
+    story = ready()
+    story.skews["node-a"] = ahead
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    story.until(second)
+    story.down("text/node-a", reason=reason)
+    story.until(40.8)
+    story.kill()
+    story.wait(1)
+    story.revive()
+    story.boot()
+    story.write(pod)
+    assert story.verdict(pod) == verdict
+    story.wait(10)
+    assert story.verdict(pod) == "unknown source-outage"
+
+
+@pytest.mark.parametrize(("second", "verdict"), [(39.9, "unknown"), (40.1, "lost")])
+def test_so_it_is_where_the_output_can_be_read_again_and_nothing_is_read_yet(
+    second: float, verdict: str
+) -> None:
+    story, pod = protected()
+    story.until(second)
+    story.down("text/node-a")
+    story.until(40.8)
+    story.kill()
+    story.wait(1)
+    story.revive()
+    story.up("text/node-a")
+    assert story.pair(pod).verdict == verdict
+
+
 @pytest.mark.parametrize("again", [0, 1, 2])
 def test_down_repeats_while_a_source_is_away(again: int) -> None:
     story, pod = protected()
