@@ -8,7 +8,7 @@ from monitor.core.attachment import Attachment
 from monitor.core.circumstances import Lost
 from monitor.core.evidence import Incarnation
 from monitor.core.policies import Learned
-from monitor.core.reading import Reading, read
+from monitor.core.reading import Reading, has_reached, read
 from monitor.core.rollouts import opening_of
 from monitor.core.verdict import Judged
 
@@ -82,6 +82,8 @@ class Proof(Attachment):
     @cached_property
     def lost(self) -> Lost | None:
         """To which end of an incarnation a pair that was covered was lost."""
+        if self._has_regained():
+            return None
         for incarnation in self.view.node.past():
             ended = incarnation.ended
             if self._was_covered_by(incarnation) and outlives(incarnation):
@@ -93,6 +95,15 @@ class Proof(Attachment):
                 assert ending is not None
                 return (*ending, opening_of(incarnation))
         return None
+
+    def _has_regained(self) -> bool:
+        """Whether the present daemon had it in force again, until the runtime ended the container."""
+        incarnation = self.view.incarnation
+        evidence = incarnation.container(self.container.id) if incarnation else None
+        if incarnation is None or evidence is None or not evidence.has_stopped:
+            return False
+        learned = self.policy.learned(incarnation, self.view.node.clock)
+        return has_reached(self.container, self.policy, incarnation, learned)
 
     @property
     def _outlived(self) -> bool:

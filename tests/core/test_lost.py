@@ -1,5 +1,6 @@
 """What was covered and is not any more (design, sections 3 and 5)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -64,6 +65,25 @@ def test_a_loss_keeps_its_cause_until_the_first_new_evidence() -> None:
     story.push(pod)
     assert story.verdict(pod) == "covered applied"
     assert story.gaps() == ["closed lost daemon-down shop/cart/app"]
+
+
+@pytest.mark.parametrize("end", [Story.delete, Story.restart])
+def test_a_container_that_ends_after_a_daemons_restart_is_not_lost_to_it_again(
+    end: Callable[[Story, PodOf], object],
+) -> None:
+    """The runtime's word of its end comes before the API server's."""
+    story, pod = protected()
+    story.kill()
+    story.wait(3)
+    story.revive()
+    story.boot()
+    story.write(pod)
+    story.wait(30)
+    story.unregister(pod)
+    story.wait(0.5)
+    end(story, pod)
+    (gap,) = story.report().gaps
+    assert (gap.state, gap.reopened) == ("closed", 0)
 
 
 def test_a_daemon_that_was_created_anew_and_is_not_started_yet_has_not_ended() -> None:
