@@ -13,6 +13,7 @@ from monitor.core.causes import CAUSES
 from monitor.core.circumstances import Limits, NodeView
 from monitor.core.containers import NEVER, ContainerRecord, Uncovered
 from monitor.core.deadlines import Deadlines
+from monitor.core.effect_first import corrected, note_effects
 from monitor.core.evidence import PolicyKey
 from monitor.core.exposure import Exposure, ended_windows, exposure_of, open_since
 from monitor.core.gaps import Exposed, Ledger
@@ -98,7 +99,9 @@ class Bench:
         else:
             if container.effects is not None and not container.proven:
                 yield from self._first_proof(container, view, now=now)
-            standing = self._judge.standing(container, view)
+            standing = NEVER
+            if not container.effect_first:
+                standing = self._judge.standing(container, view)
             if self._is_settled(container, standing):
                 if container.pod.deleting and not view.blind:
                     container.frozen = self._judge.stood(container, view, standing)
@@ -106,6 +109,8 @@ class Bench:
             judged = self._judge.pairs(container, view, standing=standing, now=now)
         judged = self._judge.of_before_its_end(container, judged)
         told = answers(judged)
+        if container.effect_first:
+            yield from self._correct(container, view, judged)
         self._expose(container, view, judged, now=now)
         self._remember(container, view, judged, told, standing=standing)
         yield from self._announce(container, view, judged, told, standing=standing, now=now)
@@ -200,7 +205,8 @@ class Bench:
             for key, verdict in judged.items()
             if verdict.verdict in {"gap", "lost"} or verdict.held
         ]
-        yield from self._ledger.update(container, exposed, healed=healed, now=now)
+        unsure = container.effect_first or ()
+        yield from self._ledger.update(container, exposed, healed=healed, unsure=unsure, now=now)
         yield from self._arrivals(container, judged)
         before = (container.verdict, container.cause, container.uncovered)
         container.verdict, container.cause = worst(judged, told, standing=standing)
@@ -306,12 +312,23 @@ class Bench:
         now: float,
     ) -> None:
         """Note which exposures this judgement ends."""
+        note_effects(container, judged, view, policies=self._world.policies)
         windows = list(
             ended_windows(container, judged, view, policies=self._world.policies, now=now)
         )
         if windows:
             container.exposure = container.exposure or Exposure()
             self.exposed_seconds += container.exposure.add(windows)
+
+    def _correct(
+        self, container: ContainerRecord, view: NodeView, judged: dict[PolicyKey, Judged]
+    ) -> Iterator[Announcement]:
+        """Take what was written before its effect was seen for what it is."""
+        policies = self._world.policies
+        written = dict(corrected(container, judged, view, policies=policies))
+        if written:
+            healed = {k: v.written for k, v in judged.items() if v.written is not None}
+            yield from self._ledger.correct(container.id, written, healed=healed)
 
     # --- ends -----------------------------------------------------------------------------------
 

@@ -312,8 +312,10 @@ class Coverage:
         self._world.dirty[container.id] = None
 
     def _is_intricate(self, container: ContainerRecord) -> bool:
-        """Whether a write can also take from it what it has."""
-        return bool(container.pod.former_labels) or self._world.shares_names(container)
+        """Whether a write can also take from it what it has, or tell since when it has it."""
+        if container.effect_first or container.pod.former_labels:
+            return True
+        return self._world.shares_names(container)
 
     def _mark_policy(self, node: NodeState, key: PolicyKey) -> None:
         shared = key[2] in self._world.ambiguous_names()

@@ -50,6 +50,13 @@ class Exposure:
         self.ended = plus(self._before, _union(self._windows))
         return (sum(self.ended) - sum(before)) / 2
 
+    def correct(self, window: Window, *, until: Interval) -> None:
+        """A window that was taken was over sooner; one that is only kept in the sum stays."""
+        if window in self._windows:
+            kept = {*self._windows, (window[0], until)} - {window}
+            self._windows = tuple(sorted(kept))
+            self.ended = plus(self._before, _union(self._windows))
+
     def until(self, at: float, *, open_since: Iterable[Interval]) -> Interval:
         """The exposure with that of the pairs that are still exposed at `at`."""
         standing = [(since, (at, at)) for since in open_since]
@@ -77,12 +84,12 @@ def ended_windows(
 ) -> Iterator[Window]:
     """The windows that a new judgement ends; the container is still as it was before it."""
     exposed = {pair.policy: pair for pair in container.uncovered}
+    instants = {pair.policy: pair.since for pair in container.uncovered}
     latest: Window | None = None
     for key, verdict in judged.items():
         if verdict.verdict != "covered" or verdict.written is None:
             continue
-        pair = exposed.get(key)
-        since = pair.since if pair else _uncovered_since(container, policies[key], view)
+        since = exposed_since(container, policies[key], view, exposed=instants)
         # Most pairs of a container have the same window.
         if since is not None and (since, verdict.written) != latest:
             latest = (since, verdict.written)
@@ -94,10 +101,19 @@ def ended_windows(
             yield pair.since, (now, now)
 
 
-def _uncovered_since(
-    container: "ContainerRecord", policy: "PolicyState", view: "NodeView"
+def exposed_since(
+    container: "ContainerRecord",
+    policy: "PolicyState",
+    view: "NodeView",
+    *,
+    exposed: "Mapping[PolicyKey, Interval | None]",
 ) -> Interval | None:
-    """Since when a pair that is covered now was not; None if it was all the time."""
+    """Since when a pair that is covered now was not; None if it was all the time.
+
+    `exposed`: since when those were not covered that were not at the last judgement.
+    """
+    if policy.key in exposed:
+        return exposed[policy.key]
     if policy.key not in container.covered:
         return later(container.started, policy.changed)
     if view.incarnation is None or container.covered_by in {None, view.incarnation.identity}:

@@ -7,6 +7,7 @@ from monitor.core.apparmor import APPARMOR, outlives, profile_of
 from monitor.core.attachment import Attachment
 from monitor.core.circumstances import Lost
 from monitor.core.evidence import Incarnation
+from monitor.core.model import Interval
 from monitor.core.policies import Learned
 from monitor.core.reading import Reading, has_reached, read
 from monitor.core.rollouts import opening_of
@@ -14,6 +15,8 @@ from monitor.core.verdict import Judged
 
 CLOSE_CALL: Final = 1.0
 """Seconds within which a refutation and a write cannot be told apart."""
+CARRYING: Final = frozenset({"written", "resumed", "doubtful"})
+"""Readings by which the latest write may be the one that brought the policy."""
 
 
 class Proof(Attachment):
@@ -50,6 +53,26 @@ class Proof(Attachment):
             for other in self.namesakes.bearers
             if other.key != self.policy.key
         )
+
+    def _written(self, incarnation: Incarnation, learned: Learned | None) -> Interval | None:
+        """When the rules that the container has were written; None if no write was read."""
+        evidence = incarnation.container(self.container.id)
+        if evidence is None or not evidence.latest_write:
+            return None
+        known = learned.position if learned is not None and self.relabelled is None else 0
+        return self._instant(incarnation.applied(evidence, self.container.pod.key, learned=known))
+
+    def _written_before(self, seen: Interval, incarnation: Incarnation) -> Interval:
+        """When rules were written whose effect was seen then: by a line, else by their effect."""
+        written = None
+        learned = self.policy.learned(incarnation, self.view.node.clock)
+        if incarnation.enforcer == APPARMOR:
+            profile = profile_of(self.container, incarnation)
+            if profile is not None and learned is not None and profile.written > learned.position:
+                written = self._instant(profile.written)
+        elif self._predicted(incarnation, learned) and self._read(incarnation, learned) in CARRYING:
+            written = self._written(incarnation, learned)
+        return seen if written is None else min(written, seen)
 
     def _belongs(self, updated: float, incarnation: Incarnation) -> bool:
         return self.policy.was_current(updated, incarnation, self.view.node.clock)
@@ -97,7 +120,7 @@ class Proof(Attachment):
         return None
 
     def _has_regained(self) -> bool:
-        """Whether the present daemon had it in force again, until the runtime ended the container."""
+        """Whether the present daemon had it in force again, until the container ended."""
         incarnation = self.view.incarnation
         evidence = incarnation.container(self.container.id) if incarnation else None
         if incarnation is None or evidence is None or not evidence.has_stopped:

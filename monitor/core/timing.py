@@ -9,6 +9,7 @@ from monitor.core.expectation import Expectation
 from monitor.core.exposure import exposure_of
 from monitor.core.instants import difference, later
 from monitor.core.model import ContainerTiming, Interval, PolicyReference, ProofTiming
+from monitor.core.policies import PolicyState
 from monitor.core.verdict import Judged
 
 
@@ -37,9 +38,7 @@ def note_delays(
     known: dict[tuple[Interval, Interval], Interval] = {}
     for key in fresh:
         written = judged[key].written
-        changed = expectation.policies[key].changed
-        before = changed[1] <= container.started[0]
-        needed = container.started if before else later(container.started, changed)
+        needed = needed_since(container, expectation.policies[key])
         if written is None or view.phase_since[1] > needed[1]:
             continue
         if (written, needed) not in known:
@@ -54,6 +53,19 @@ def note_delays(
         delays = {key: delay for key, delay in delays.items() if key not in together}
     if delays:
         container.delays = delays | (container.delays or {})
+
+
+def needed_since(container: ContainerRecord, policy: PolicyState) -> Interval:
+    """Since when a container needs a policy's present revision."""
+    before = policy.changed[1] <= container.started[0]
+    return container.started if before else later(container.started, policy.changed)
+
+
+def correct_delay(container: ContainerRecord, key: PolicyKey, delay: Interval) -> None:
+    """The first write of a pair that was timed turns out to have come sooner."""
+    if delay_of(container, key) is not None:
+        container.delayed = container.delayed - {key}
+        container.delays = (container.delays or {}) | {key: delay}
 
 
 def container_timing(

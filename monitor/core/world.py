@@ -372,6 +372,9 @@ class World:
 
     def _expect_anew(self, container: ContainerRecord, keys: frozenset[PolicyKey]) -> None:
         self._expect(container)
+        if container.effect_first:
+            left = {k: v for k, v in container.effect_first.items() if k not in keys}
+            container.effect_first = left or None
         if not keys.isdisjoint(container.delayed):
             container.delayed = container.delayed - keys
         if container.delays:

@@ -52,21 +52,37 @@ def verdicts(report: Report) -> object:
     ]
 
 
+def rounded(value: Any) -> Any:
+    """Instants as far as the node's clock tells them: the more was heard, the better it is known.
+
+    In these histories a line takes a millisecond, give or take what a float cannot hold.
+    """
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, tuple | list):
+        return [rounded(one) for one in value]
+    if isinstance(value, Gap):
+        return rounded([getattr(value, field) for field in value.__struct_fields__])
+    return value
+
+
 def times(report: Report) -> object:
-    return [
-        (c.container_id, p.name, p.since, p.delay_seconds, c.exposure_seconds)
-        for c in report.containers
-        for p in c.policies
-    ]
+    return rounded(
+        [
+            (c.container_id, p.name, p.since, p.delay_seconds, c.exposure_seconds)
+            for c in report.containers
+            for p in c.policies
+        ]
+    )
 
 
 def open_gaps(report: Report) -> object:
-    return [gap for gap in report.gaps if gap.state == "open"]
+    return rounded([gap for gap in report.gaps if gap.state == "open"])
 
 
 def ended_gaps(report: Report) -> object:
     """Withdrawn ones bear witness of the order: in another one they were never announced."""
-    return [gap for gap in report.gaps if gap.state == "closed"]
+    return rounded([gap for gap in report.gaps if gap.state == "closed"])
 
 
 def nodes(report: Report) -> object:

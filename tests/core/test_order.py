@@ -146,6 +146,38 @@ def absent() -> Story:
     return story
 
 
+def _effect_first(*, after: float) -> tuple[Report, Report]:
+    """A story told with an alert at its end, and with the alert heard before the lines."""
+    story = ready()
+    story.learn(story.cluster_policy())
+    story.wait(30)
+    pod = story.pod()
+    lines = len(story.history)
+    story.wait(1)
+    story.register(pod)
+    story.see(pod)
+    story.push(pod)
+    end = len(story.history)
+    story.wait(after)
+    story.alert(pod)
+    heard = story.history
+    other = [*heard[:lines], *heard[end:], *heard[lines:end]]
+    return story.report(), ending(other, started=heard[0][0], until=story.now).report
+
+
+@pytest.mark.parametrize("after", [2.0, 20.0])
+def test_rules_whose_effect_is_reported_before_their_lines_are_read_were_there_by_the_lines(
+    after: float,
+) -> None:
+    usual, other = _effect_first(after=after)
+    assert other.containers == usual.containers
+
+
+def test_a_gap_that_an_effect_ended_was_none_if_the_lines_show_so() -> None:
+    _, other = _effect_first(after=20)
+    assert [(gap.state, gap.cause) for gap in other.gaps] == [("withdrawn", "daemon-hung")]
+
+
 TALES: tuple[Tale, ...] = (
     seed_case,
     proven,
