@@ -160,7 +160,10 @@ class Bench:
     ) -> None:
         fresh = [key for key, verdict in judged.items() if verdict.verdict == "covered"]
         timed = container.delay is not None or container.delays
-        untimed = [key for key in fresh if delay_of(container, key) is None] if timed else fresh
+        known = fresh
+        if len(fresh) < len(judged):
+            known = [key for key, verdict in judged.items() if verdict.written is not None]
+        untimed = [key for key in known if delay_of(container, key) is None] if timed else known
         if untimed:
             note_delays(container, view, judged, untimed, expectation=self._world.expectation)
         covered = standing if not fresh else standing.union(fresh)

@@ -44,7 +44,7 @@ def note_effects(
         if verdict.grade != "proven" or verdict.written is None or key in noted:
             continue
         since = exposed_since(container, policies[key], view, exposed=exposed)
-        if since is not None and _awaits_lines(container, policies[key], view):
+        if since is not None and _awaits_lines(container, policies[key], view, verdict):
             noted[key] = EffectFirst(since=since, seen=verdict.written)
     container.effect_first = noted or None
 
@@ -63,7 +63,7 @@ def corrected(
         if policy is None or verdict is None:
             del left[key]
             continue
-        if _awaits_lines(container, policy, view):
+        if _awaits_lines(container, policy, view, verdict):
             continue
         del left[key]
         if verdict.written is not None and verdict.written < first.seen:
@@ -75,9 +75,13 @@ def corrected(
     container.effect_first = left or None
 
 
-def _awaits_lines(container: ContainerRecord, policy: PolicyState, view: NodeView) -> bool:
+def _awaits_lines(
+    container: ContainerRecord, policy: PolicyState, view: NodeView, judged: Judged
+) -> bool:
     """Whether the lines that were read do not yet show the policy being written."""
     incarnation = view.incarnation
+    if judged.under is not None:
+        incarnation = view.node.incarnations.get(judged.under)
     if incarnation is None:
         return False
     learned = policy.learned(incarnation, view.node.clock)

@@ -201,11 +201,13 @@ class Incarnation:
     def applied(self, evidence: ContainerEvidence, pod: tuple[str, str], *, learned: int) -> int:
         """The write that first brought a container what the daemon knew at `learned`, if it did.
 
-        What was known when the Pod was handled came with the map; what was not, we cannot tell from
-        a later push of the same, came with the latest write.
+        What was known when the Pod was handled came with the map, or where no rule makes one with
+        the first write; what was not, we cannot tell from a later push of the same, came with the
+        latest write.
         """
-        came_with_map = 0 < learned < self.pod_line_before(pod, evidence.created)
-        return evidence.created if came_with_map else evidence.latest_write
+        first = evidence.created or evidence.first_write
+        came_with_first = 0 < learned < self.pod_line_before(pod, first)
+        return first if came_with_first else evidence.latest_write
 
     def is_raced(self, evidence: ContainerEvidence, pod: tuple[str, str]) -> bool:
         """Whether two policies were handled at one moment, and the Pod not since (F24)."""

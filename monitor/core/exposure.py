@@ -15,7 +15,7 @@ from monitor.core.model import Interval
 
 if TYPE_CHECKING:
     from monitor.core.circumstances import NodeView
-    from monitor.core.containers import ContainerRecord
+    from monitor.core.containers import ContainerRecord, Uncovered
     from monitor.core.evidence import PolicyKey
     from monitor.core.policies import PolicyState
     from monitor.core.verdict import Judged
@@ -87,9 +87,12 @@ def ended_windows(
     instants = {pair.policy: pair.since for pair in container.uncovered}
     latest: Window | None = None
     for key, verdict in judged.items():
-        if verdict.verdict != "covered" or verdict.written is None:
+        if verdict.written is None:
             continue
-        since = exposed_since(container, policies[key], view, exposed=instants)
+        if verdict.verdict == "covered":
+            since = exposed_since(container, policies[key], view, exposed=instants)
+        else:
+            since = _exposed_before(verdict, container, policies[key], exposed.get(key))
         # Most pairs of a container have the same window.
         if since is not None and (since, verdict.written) != latest:
             latest = (since, verdict.written)
@@ -99,6 +102,24 @@ def ended_windows(
         let_go = still is None or still.verdict in {"exempt", "unsupported"}
         if let_go and pair.verdict in EXPOSED and pair.since is not None:
             yield pair.since, (now, now)
+
+
+def _exposed_before(
+    lost: "Judged", container: "ContainerRecord", policy: "PolicyState", known: "Uncovered | None"
+) -> Interval | None:
+    """Since when a pair was exposed that has been covered, as is heard when it is lost again.
+
+    None if that it was covered is no news.
+    """
+    if known is None:
+        is_new = policy.key not in container.covered
+        return later(container.started, policy.changed) if is_new else None
+    if known.verdict not in {"lost", "unknown"}:
+        return known.since
+    if known.since is not None and lost.since is not None and known.since[1] < lost.since[0]:
+        return known.since
+    # That rules which only audit were there may be known before the line that dates them.
+    return None if policy.rules.enforced else later(container.started, policy.changed)
 
 
 def exposed_since(

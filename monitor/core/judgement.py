@@ -99,7 +99,7 @@ class _Pair(Silence):
         proof = self._proof(incarnation)
         if proof is not None and self._refutation(incarnation) is None:
             seen = self._instant(int(proof * 1e9))
-            written = self._written_before(seen, incarnation)
+            written = self._written_by(incarnation)
             return Judged("covered", grade="proven", since=seen, predicted=True, written=written)
         if self.view.phase == "starting":
             return self._without_daemon()

@@ -62,8 +62,10 @@ class Proof(Attachment):
         known = learned.position if learned is not None and self.relabelled is None else 0
         return self._instant(incarnation.applied(evidence, self.container.pod.key, learned=known))
 
-    def _written_before(self, seen: Interval, incarnation: Incarnation) -> Interval:
-        """When rules were written whose effect was seen then: by a line, else by their effect."""
+    def _written_by(self, incarnation: Incarnation) -> Interval | None:
+        """When an incarnation wrote what it had in force, by its lines or else by their effect."""
+        proof = self._proof(incarnation)
+        seen = None if proof is None else self._instant(int(proof * 1e9))
         written = None
         learned = self.policy.learned(incarnation, self.view.node.clock)
         if incarnation.enforcer == APPARMOR:
@@ -72,7 +74,7 @@ class Proof(Attachment):
                 written = self._instant(profile.written)
         elif self._predicted(incarnation, learned) and self._read(incarnation, learned) in CARRYING:
             written = self._written(incarnation, learned)
-        return seen if written is None else min(written, seen)
+        return min((one for one in (written, seen) if one is not None), default=None)
 
     def _belongs(self, updated: float, incarnation: Incarnation) -> bool:
         return self.policy.was_current(updated, incarnation, self.view.node.clock)
@@ -105,6 +107,16 @@ class Proof(Attachment):
     @cached_property
     def lost(self) -> Lost | None:
         """To which end of an incarnation a pair that was covered was lost."""
+        incarnation = self._lost_with
+        if incarnation is None:
+            return None
+        ending = self.view.node.ending(incarnation.identity)
+        assert ending is not None
+        return (*ending, opening_of(incarnation))
+
+    @cached_property
+    def _lost_with(self) -> Incarnation | None:
+        """The incarnation with whose end it was lost."""
         if self._has_regained():
             return None
         for incarnation in self.view.node.past():
@@ -114,9 +126,7 @@ class Proof(Attachment):
             if ended is None or ended[1] < self.container.started[0]:
                 return None
             if self._was_covered_by(incarnation):
-                ending = self.view.node.ending(incarnation.identity)
-                assert ending is not None
-                return (*ending, opening_of(incarnation))
+                return incarnation
         return None
 
     def _has_regained(self) -> bool:
@@ -163,9 +173,17 @@ class Proof(Attachment):
 
     def _still_lost(self, *, predicted: bool | None, recheck: float | None = None) -> Judged:
         assert self.lost is not None
+        assert self._lost_with is not None
         cause, since, opening = self.lost
         return Judged(
-            "lost", cause=cause, since=since, predicted=predicted, recheck=recheck, opening=opening
+            "lost",
+            cause=cause,
+            since=since,
+            predicted=predicted,
+            recheck=recheck,
+            opening=opening,
+            written=self._written_by(self._lost_with),
+            under=self._lost_with.identity,
         )
 
     def _unknown(

@@ -32,14 +32,12 @@ def note_delays(
 
     Rewrites after a daemon's restart are its recovery, not the policy's delay.
     """
-    if container.recovering or view.phase != "ready":
-        return
     delays: dict[PolicyKey, Interval] = {}
     known: dict[tuple[Interval, Interval], Interval] = {}
     for key in fresh:
-        written = judged[key].written
+        written, ready = judged[key].written, _ready_since(view, judged[key])
         needed = needed_since(container, expectation.policies[key])
-        if written is None or view.phase_since[1] > needed[1]:
+        if written is None or ready is None or ready[1] > needed[1]:
             continue
         if (written, needed) not in known:
             known[written, needed] = difference(written, needed)
@@ -53,6 +51,14 @@ def note_delays(
         delays = {key: delay for key, delay in delays.items() if key not in together}
     if delays:
         container.delays = delays | (container.delays or {})
+
+
+def _ready_since(view: NodeView, judged: Judged) -> Interval | None:
+    """Since when the daemon that wrote a pair's rules had initialised; None if it had not."""
+    if judged.under is None:
+        return view.phase_since if view.phase == "ready" else None
+    incarnation = view.node.incarnations.get(judged.under)
+    return incarnation.initialized_at if incarnation is not None else None
 
 
 def needed_since(container: ContainerRecord, policy: PolicyState) -> Interval:

@@ -6,7 +6,7 @@ import pytest
 
 from monitor.core.model import Observation, Report
 from tests.core.histories import ending, stream_of
-from tests.core.stories import BLOCK_YUM, Story, covered, listening, ready
+from tests.core.stories import BLOCK_YUM, ZERO, Story, covered, listening, ready
 
 Tale = Callable[[], Story]
 
@@ -144,6 +144,45 @@ def absent() -> Story:
     story.wait(2)
     story.boot()
     return story
+
+
+def killed_soon() -> Story:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    kill(story)
+    story.write(pod)
+    return story
+
+
+def killed_twice() -> Story:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    for _ in range(2):
+        kill(story)
+        story.write(pod)
+    return story
+
+
+def kill(story: Story) -> None:
+    story.wait(1)
+    story.kill()
+    story.wait(2)
+    story.revive()
+    story.boot()
+
+
+@pytest.mark.parametrize("tale", [killed_soon, killed_twice])
+def test_what_a_daemon_wrote_counts_though_its_end_is_heard_before(tale: Tale) -> None:
+    story = tale()
+    heard = story.history
+    first = next(i for i, (at, _) in enumerate(heard) if at >= ZERO)
+    rest = sorted(heard[first:], key=lambda one: stream_of(one[1]) != "kubernetes/pods")
+    other = ending([*heard[:first], *rest], started=heard[0][0], until=story.now).report
+    usual = story.report()
+    assert other.containers == usual.containers
+    assert other.gaps == usual.gaps
 
 
 def _effect_first(*, after: float) -> tuple[Report, Report]:
