@@ -21,6 +21,7 @@ from monitor.core.instants import difference
 from monitor.core.joining import Joining
 from monitor.core.judge import Judge
 from monitor.core.judgement import exemption
+from monitor.core.letting_go import let_go_at, stopped_at
 from monitor.core.model import (
     Announcement,
     ContainerGone,
@@ -208,8 +209,14 @@ class Bench:
             for key, verdict in judged.items()
             if verdict.verdict in {"gap", "lost"} or verdict.held
         ]
-        unsure = container.effect_first or ()
-        yield from self._ledger.update(container, exposed, healed=healed, unsure=unsure, now=now)
+        yield from self._ledger.update(
+            container,
+            exposed,
+            healed=healed,
+            unsure=container.effect_first or (),
+            let_go=lambda gap: let_go_at(gap, container, judged, world=self._world, now=now),
+            now=now,
+        )
         yield from self._arrivals(container, judged)
         before = (container.verdict, container.cause, container.uncovered)
         container.verdict, container.cause = worst(judged, told, standing=standing)
@@ -317,7 +324,14 @@ class Bench:
         """Note which exposures this judgement ends."""
         note_effects(container, judged, view, policies=self._world.policies)
         windows = list(
-            ended_windows(container, judged, view, policies=self._world.policies, now=now)
+            ended_windows(
+                container,
+                judged,
+                view,
+                policies=self._world.policies,
+                let_go=lambda key: stopped_at(key, container, judged.get(key), world=self._world),
+                now=now,
+            )
         )
         if windows:
             container.exposure = container.exposure or Exposure()

@@ -7,7 +7,7 @@ intervals: the least exposure is the union of what was surely exposed, the most 
 have been.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from monitor.core.instants import later, plus
@@ -80,9 +80,13 @@ def ended_windows(
     view: "NodeView",
     *,
     policies: "Mapping[PolicyKey, PolicyState]",
+    let_go: "Callable[[PolicyKey], float | None]",
     now: float,
 ) -> Iterator[Window]:
-    """The windows that a new judgement ends; the container is still as it was before it."""
+    """The windows that a new judgement ends; the container is still as it was before it.
+
+    `let_go` tells when a pair stopped to be one that counts, if that can be told.
+    """
     exposed = {pair.policy: pair for pair in container.uncovered}
     instants = {pair.policy: pair.since for pair in container.uncovered}
     latest: Window | None = None
@@ -99,9 +103,11 @@ def ended_windows(
             yield latest
     for key, pair in exposed.items():
         still = judged.get(key)
-        let_go = still is None or still.verdict in {"exempt", "unsupported"}
-        if let_go and pair.verdict in EXPOSED and pair.since is not None:
-            yield pair.since, (now, now)
+        is_over = still is None or still.verdict in {"exempt", "unsupported"}
+        if is_over and pair.verdict in EXPOSED and pair.since is not None:
+            at = let_go(key)
+            until = now if at is None else at
+            yield pair.since, (until, until)
 
 
 def _exposed_before(

@@ -5,7 +5,7 @@ end of a daemon's incarnation, a removal of rules or a change of labels, so the 
 same id in any process.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -92,11 +92,12 @@ class Ledger:
         now: float,
         ended: Interval | None = None,
         unsure: Collection[PolicyKey] = (),
+        let_go: Callable[[Gap], Interval] | None = None,
     ) -> list[Gap]:
         """Make the container's open gaps equal to what is exposed; return what changed.
 
         `healed`: when the rules of each policy were written; `unsure`: of which of them that may
-        have been sooner; `ended`: when the container ended.
+        have been sooner; `ended`: when the container ended; `let_go`: when a gap ended otherwise.
         """
         groups: dict[str, list[Exposed]] = {}
         for pair in exposed:
@@ -108,7 +109,9 @@ class Ledger:
         if not groups and not known:
             return []
         changed = [
-            self._close(container.id, identity, healed=healed, until=ended, now=now, unsure=unsure)
+            self._close(
+                container.id, identity, healed=healed, until=ended, unsure=unsure, let_go=let_go
+            )
             for identity in [identity for identity in known or {} if identity not in groups]
         ]
         for identity, pairs in groups.items():
@@ -170,14 +173,18 @@ class Ledger:
         *,
         healed: Mapping[PolicyKey, Interval],
         until: Interval | None,
-        now: float,
         unsure: Collection[PolicyKey],
+        let_go: Callable[[Gap], Interval] | None,
     ) -> Gap:
         entry = self._open[container_id].pop(identity)
         if not self._open[container_id]:
             del self._open[container_id]
         written = max((healed[key] for key in _keys(entry.gap) if key in healed), default=None)
-        ended = self._over(entry, until=until or written or (now, now), written=written)
+        until = until or written
+        if until is None:
+            assert let_go is not None
+            until = let_go(entry.gap)
+        ended = self._over(entry, until=until, written=written)
         self.withdrawn += ended.state == "withdrawn"
         self._ended[identity] = ended
         if unsure and not set(_keys(ended)).isdisjoint(unsure):

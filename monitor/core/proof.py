@@ -135,6 +135,8 @@ class Proof(Attachment):
         evidence = incarnation.container(self.container.id) if incarnation else None
         if incarnation is None or evidence is None or not evidence.has_stopped:
             return False
+        if not self.policy.rules.enforced:
+            return False
         learned = self.policy.learned(incarnation, self.view.node.clock)
         return has_reached(self.container, self.policy, incarnation, learned)
 

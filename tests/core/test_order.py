@@ -185,6 +185,40 @@ def test_what_a_daemon_wrote_counts_though_its_end_is_heard_before(tale: Tale) -
     assert other.gaps == usual.gaps
 
 
+CHANGES: dict[str, Callable[[Story], None]] = {
+    "edited": lambda story: story.edit(story.policies[0]),
+    "removed": lambda story: story.remove(story.policies[0]),
+    "relabelled": lambda story: story.relabel(story.pods[-1], app="other"),
+    "disabled": lambda story: story.annotate(story.pods[-1], kubearmor_policy="disabled"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_loss_that_a_change_of_the_pair_ends_is_over_when_that_came(change: str) -> None:
+    """Whatever else was heard before it."""
+    story = ready()
+    story.learn(story.policy("own", labels={"app": "cart"}))
+    covered(story, labels={"app": "cart"})
+    story.wait(1)
+    story.kill()
+    story.wait(3)
+    before = len(story.history)
+    CHANGES[change](story)
+    after = len(story.history)
+    story.wait(2)
+    story.namespace("else")
+    heard = story.history
+    other = ending(
+        [*heard[:before], *heard[after:], *heard[before:after]],
+        started=heard[0][0],
+        until=story.now,
+    ).report
+    (gap,) = story.report().gaps
+    assert (gap.state, gap.until) == ("closed", (heard[before][0], heard[before][0]))
+    assert other.gaps == (gap,)
+    assert other.containers == story.report().containers
+
+
 def _effect_first(*, after: float) -> tuple[Report, Report]:
     """A story told with an alert at its end, and with the alert heard before the lines."""
     story = ready()
