@@ -392,7 +392,11 @@ class Coverage:
         self._world.sources.get(name).last_event = at
         container = self._world.containers.get(report.container_id)
         if container is not None:
-            self._world.node(container.node).clock.compare(int(report.updated * 1e9), at=at)
+            node: NodeState | None = self._world.node(container.node)
+        else:  # it may have ended, or is yet to be heard of
+            node = self._world.host(report.host_name, address="", via=report.via)
+        if node is not None:
+            node.clock.compare(int(report.updated * 1e9), at=at)
         if isinstance(report, Alert) and report.release:
             self._release_of(report)
         if isinstance(report, Alert):

@@ -219,6 +219,25 @@ def test_a_loss_that_a_change_of_the_pair_ends_is_over_when_that_came(change: st
     assert other.containers == story.report().containers
 
 
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "unheard of"])
+def test_an_alert_tells_a_nodes_clock_whether_its_container_is_known_or_not(*, ended: bool) -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    before = len(story.history)
+    pod = covered(story)
+    story.wait(1)
+    story.alert(pod, ago=-0.5)
+    if ended:
+        story.delete(pod)
+    heard = story.history
+    *others, alert = sorted(heard[before:], key=lambda one: stream_of(one[1]) == "alerts/relay")
+    late = [*others, alert] if ended else [alert, *others]
+    other = ending([*heard[:before], *late], started=heard[0][0], until=story.now).report
+    usual = story.report()
+    assert usual.nodes[0].clock_offset_seconds == pytest.approx((-1.5, -0.5), abs=1e-3)
+    assert other.nodes == usual.nodes
+
+
 def _effect_first(*, after: float) -> tuple[Report, Report]:
     """A story told with an alert at its end, and with the alert heard before the lines."""
     story = ready()
