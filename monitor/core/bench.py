@@ -34,7 +34,7 @@ from monitor.core.pairs import SPARED, answers, pair_state, worst
 from monitor.core.propagation import Propagation
 from monitor.core.timing import container_timing, delay_of, note_delays, proof_timing
 from monitor.core.verdict import Judged
-from monitor.core.views import Instant, Views
+from monitor.core.views import Instant, Views, as_it_was
 from monitor.core.world import World
 
 OVER: Final = "over/"
@@ -94,6 +94,9 @@ class Bench:
             yield from self._drop_deleted(container, container.frozen, view, now=now)
             return
         container.frozen = None
+        as_of = now
+        if since is not None:
+            view, as_of = as_it_was(view, since), min(now, since)
         spared = exemption(container, view)
         if spared is not None:
             standing, judged = NEVER, dict.fromkeys(container.expected.keys, spared)
@@ -104,10 +107,9 @@ class Bench:
             if not container.effect_first:
                 standing = self._judge.standing(container, view)
             if self._is_settled(container, standing):
-                if container.pod.deleting and not view.blind:
-                    container.frozen = self._judge.stood(container, view, standing)
+                self._freeze(container, view, {}, standing=standing)
                 return
-            judged = self._judge.pairs(container, view, standing=standing, now=now)
+            judged = self._judge.pairs(container, view, standing=standing, now=as_of)
         judged = self._judge.of_before_its_end(container, judged)
         told = answers(judged)
         if container.effect_first:
@@ -116,7 +118,23 @@ class Bench:
         self._remember(container, view, judged, told, standing=standing)
         yield from self._announce(container, view, judged, told, standing=standing, now=now)
         self._plan(container, told, now=now)
-        if container.pod.deleting and not view.blind:
+        self._freeze(container, view, judged, standing=standing)
+
+    def _freeze(
+        self,
+        container: ContainerRecord,
+        view: NodeView,
+        judged: dict[PolicyKey, Judged],
+        *,
+        standing: frozenset[PolicyKey],
+    ) -> None:
+        """Keep what is so now that its Pod is being deleted, each pair as a report shows it."""
+        since = container.pod.deleting_since
+        if since is None or view.blind:
+            return
+        if container.effects is not None:
+            container.frozen = self._judge.whole(container, view, now=since)
+        else:
             container.frozen = self._judge.stood(container, view, standing) | judged
 
     def _drop_deleted(
@@ -127,8 +145,10 @@ class Bench:
         *,
         now: float,
     ) -> Iterator[Announcement]:
-        """Of what was when its Pod's deletion began, let go of policies that are no more."""
-        left = {key: judged for key, judged in frozen.items() if key in self._world.policies}
+        """Of what was when its Pod's deletion began, let go of revisions that are no more."""
+        policies = self._world.policies
+        left = {key: judged for key, judged in frozen.items() if key in policies}
+        left = self._judge.of_before_its_end(container, left)
         if len(left) < len(frozen):
             container.frozen = left
             yield from self._announce(container, view, left, answers(left), standing=NEVER, now=now)

@@ -119,7 +119,7 @@ class Proof(Attachment):
         """The incarnation with whose end it was lost."""
         if self._has_regained():
             return None
-        for incarnation in self.view.node.past():
+        for incarnation in self._former():
             ended = incarnation.ended
             if self._was_covered_by(incarnation) and outlives(incarnation):
                 return None
@@ -128,6 +128,13 @@ class Proof(Attachment):
             if self._was_covered_by(incarnation):
                 return incarnation
         return None
+
+    def _former(self) -> list[Incarnation]:
+        """The incarnations before the present one, the latest first."""
+        past, present = self.view.node.past(), self.view.incarnation
+        if present is None or present.ended is None:
+            return past
+        return past[[one.identity for one in past].index(present.identity) + 1 :]
 
     def _has_regained(self) -> bool:
         """Whether the present daemon had it in force again, until the container ended."""

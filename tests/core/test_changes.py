@@ -236,6 +236,16 @@ def test_a_pod_that_is_being_deleted_is_frozen() -> None:
     assert story.gaps() == []
 
 
+def test_a_pod_that_is_being_deleted_keeps_its_grade() -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    story.alert(pod)
+    assert story.verdict(pod) == "covered proven"
+    story.terminate(pod)
+    assert story.verdict(pod) == "covered proven"
+
+
 def test_a_daemon_that_ends_while_a_pod_is_being_deleted_loses_nothing_there() -> None:
     story, pod = protected()
     story.terminate(pod)

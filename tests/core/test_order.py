@@ -6,7 +6,7 @@ import pytest
 
 from monitor.core.model import Observation, Report
 from tests.core.histories import ending, stream_of
-from tests.core.stories import BLOCK_YUM, ZERO, Story, covered, listening, ready
+from tests.core.stories import AUDIT_APT, BLOCK_YUM, ZERO, Story, covered, listening, ready
 
 Tale = Callable[[], Story]
 
@@ -236,6 +236,55 @@ def test_an_alert_tells_a_nodes_clock_whether_its_container_is_known_or_not(*, e
     usual = story.report()
     assert usual.nodes[0].clock_offset_seconds == pytest.approx((-1.5, -0.5), abs=1e-3)
     assert other.nodes == usual.nodes
+
+
+@pytest.mark.parametrize("rules", [BLOCK_YUM, AUDIT_APT], ids=["block", "audit"])
+@pytest.mark.parametrize("end", [Story.kill, Story.replace])
+def test_a_pod_that_is_being_deleted_keeps_what_it_had_whatever_its_daemon_does_since(
+    end: Callable[[Story], object], rules: dict[str, object]
+) -> None:
+    """Though what it had is heard only after the end of that daemon."""
+    story = ready()
+    story.learn(story.cluster_policy(rules=rules))
+    story.wait(1)
+    before = len(story.history)
+    pod = story.pod()
+    story.register(pod)
+    story.see(pod)
+    story.push(pod) if rules is BLOCK_YUM else story.intend(pod)
+    story.wait(2)
+    story.terminate(pod)
+    story.wait(1)
+    end(story)
+    heard = story.history
+    pods = [one for one in heard[before:] if stream_of(one[1]) == "kubernetes/pods"]
+    rest = [one for one in heard[before:] if one not in pods]
+    other = ending([*heard[:before], *pods, *rest], started=heard[0][0], until=story.now).report
+    usual = story.report()
+    assert other.containers == usual.containers
+    assert other.gaps == usual.gaps == ()
+
+
+@pytest.mark.parametrize("change", ["edited", "removed"])
+def test_of_a_pod_that_is_being_deleted_no_revision_is_shown_that_came_or_went_since(
+    change: str,
+) -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    before = len(story.history)
+    story.terminate(pod)
+    after = len(story.history)
+    story.wait(1)
+    CHANGES[change](story)
+    heard = story.history
+    other = ending(
+        [*heard[:before], *heard[after:], *heard[before:after]],
+        started=heard[0][0],
+        until=story.now,
+    ).report
+    assert [pair.verdict for pair in story.container(pod).policies if pair.expected] == []
+    assert other.containers == story.report().containers
 
 
 def _effect_first(*, after: float) -> tuple[Report, Report]:
