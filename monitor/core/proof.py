@@ -91,7 +91,13 @@ class Proof(Attachment):
         if not self._belongs(refutation, incarnation):
             return None
         latest = max(evidence.latest_write / 1e9, self._proof(incarnation) or 0.0)
-        return refutation if refutation > latest + CLOSE_CALL else None
+        counts = refutation > latest + CLOSE_CALL and self._is_early_enough(refutation)
+        return refutation if counts else None
+
+    def _is_early_enough(self, refutation: float) -> bool:
+        """Whether it is of before its Pod's deletion, in which enforcement ends early (F29)."""
+        since = self.container.pod.deleting_since
+        return since is None or self._instant(int(refutation * 1e9))[0] <= since
 
     def _contradiction(self, incarnation: Incarnation, refutation: float) -> Judged:
         was_there = self._was_covered_by(incarnation) or self.lost is not None

@@ -264,6 +264,8 @@ class World:
             container.effects = container.effects or Effects()
             if container.effects.note(effect, updated):
                 self.dirty[container_id] = None
+                if effect.happened:
+                    container.frozen = None
             return
         early = self._early_effects.setdefault(container_id, Effects())
         early.note(effect, updated)

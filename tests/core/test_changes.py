@@ -1,6 +1,11 @@
 """What a change of a Pod, of a container or of a policy does to its pairs."""
 
+from collections.abc import Callable
+
+import pytest
+
 from monitor.core.model import ContainerGone
+from tests.core.histories import ending
 from tests.core.stories import BLOCK_YUM, PodOf, Story, covered, ready
 
 
@@ -244,6 +249,31 @@ def test_a_pod_that_is_being_deleted_keeps_its_grade() -> None:
     assert story.verdict(pod) == "covered proven"
     story.terminate(pod)
     assert story.verdict(pod) == "covered proven"
+
+
+@pytest.mark.parametrize("first", ["deletion", "effect"])
+@pytest.mark.parametrize(
+    ("report", "verdict"), [(Story.alert, "covered proven"), (Story.log, "covered applied")]
+)
+def test_what_a_pod_does_while_it_is_being_deleted_may_prove_and_does_not_refute(
+    first: str, report: Callable[[Story, PodOf], None], verdict: str
+) -> None:
+    """Enforcement ends before the grace period (F29), whichever is heard first."""
+    story, pod = protected()
+    story.terminate(pod)
+    before = len(story.history)
+    story.wait(5)
+    report(story, pod)
+    heard = story.history
+    if first == "effect":
+        heard = [*heard[: before - 1], *heard[before:], heard[before - 1]]
+    (container,) = [
+        one
+        for one in ending(heard, started=heard[0][0], until=story.now).report.containers
+        if one.container_id == pod.id
+    ]
+    (pair,) = container.policies
+    assert f"{pair.verdict} {pair.grade}" == verdict
 
 
 def test_a_daemon_that_ends_while_a_pod_is_being_deleted_loses_nothing_there() -> None:
