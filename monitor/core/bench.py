@@ -441,4 +441,4 @@ def _uncovered(judged: Mapping[PolicyKey, Judged]) -> tuple[Uncovered, ...]:
 
 def _was_needed(pair: Uncovered, end: Interval) -> bool:
     """Whether the pair needed protection before its container ended, whatever was heard first."""
-    return pair.since is not None and pair.since[0] < end[1]
+    return pair.since is not None and pair.since[1] < end[1]

@@ -115,7 +115,8 @@ class PodState:
     def take(self, pod: Pod, *, labels: Labels, at: float) -> None:
         """Note its present state."""
         self.version = version_of(pod.metadata)
-        now = mode(pod)
+        # What a Pod that is being deleted was, it stays.
+        now = self.mode if self.deleting_since is not None else mode(pod)
         if labels is not self.labels or now != self.mode:
             self.crowded = at - self.seen_at < CROWDED
         self.seen_at = at

@@ -145,6 +145,7 @@ class Incarnation:
         self.refusals: list[tuple[int, str]] = []
         self.list_failures: list[int] = []
         self.lost_at = 0.0
+        self._emptied: dict[str, int] = {}
         self._holders: dict[tuple[int, int], str] = {}
         self.profiles: dict[str, int] = {}
         self.failed_profiles: dict[str, tuple[int, str]] = {}
@@ -170,6 +171,7 @@ class Incarnation:
     def forget(self) -> None:
         """Let go of what it had applied: too long ago to matter."""
         self.containers = {}
+        self._emptied = {}
         self._holders = {}
         self.pods = {}
         self.latest_lines = {}
@@ -278,11 +280,22 @@ class Incarnation:
 
     def _created(self, fact: facts.MapCreated, position: int, _at: float) -> str:
         self._evidence(fact.container_id).created = position
+        if self._emptied:
+            self._emptied.pop(fact.container_id[:SHORT_ID], None)
         return fact.container_id
 
     def _deleted(self, fact: facts.MapDeleted, position: int, _at: float) -> str:
-        self._evidence(fact.container_id).deleted = position
+        evidence = self._evidence(fact.container_id)
+        if 0 < evidence.created < evidence.deleted:
+            self._emptied.setdefault(fact.container_id[:SHORT_ID], evidence.deleted)
+        evidence.deleted = position
         return fact.container_id
+
+    def emptied(self, container_id: str) -> int:
+        """Where a container's map was deleted, not where that was said again at a later push."""
+        evidence = self.containers.get(container_id[:SHORT_ID])
+        latest = evidence.deleted if evidence is not None else 0
+        return self._emptied.get(container_id[:SHORT_ID], latest)
 
     def _failed(self, fact: facts.MapFailed, position: int, _at: float) -> str:
         evidence = self._evidence(fact.container_id)

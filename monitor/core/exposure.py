@@ -140,9 +140,12 @@ def exposed_since(
     `exposed`: since when those were not covered that were not at the last judgement.
     """
     if policy.key in exposed:
-        return exposed[policy.key]
+        since = exposed[policy.key]
+        return since if since is None else later(since, policy.changed)
     if policy.key not in container.covered:
-        return later(container.started, policy.changed)
+        needed = later(container.started, policy.changed)
+        relabelled = (container.since_relabel or {}).get(policy.key)
+        return needed if relabelled is None else later(needed, relabelled)
     if view.incarnation is None or container.covered_by in {None, view.incarnation.identity}:
         return None
     assert container.covered_by is not None

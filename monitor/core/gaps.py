@@ -195,11 +195,17 @@ class Ledger:
         return ended
 
     def _over(self, entry: OpenGap, *, until: Interval, written: Interval | None) -> Gap:
-        """A gap as it is when it has ended, by rules that were written if they were."""
+        """A gap as it is when it has ended, by rules that were written if they were.
+
+        It never was if they were in time, or if the pair was over before anything befell it.
+        """
         gap = entry.gap
+        if written is None:
+            never = until[1] < gap.since[1]
+        else:
+            by_silence = gap.verdict == "gap" and entry.announced >= gap.since[1] + self._grace
+            never = by_silence and written[1] <= gap.since[1] + self._grace
         until = (max(until[0], gap.since[0]), max(until[1], gap.since[1]))
-        by_silence = gap.verdict == "gap" and entry.announced >= gap.since[1] + self._grace
-        never = written is not None and by_silence and written[1] <= gap.since[1] + self._grace
         healing = written is not None and gap.cause == "unexplained"
         cause = "startup-window" if healing else gap.cause
         return replace(gap, state="withdrawn" if never else "closed", cause=cause, until=until)

@@ -184,7 +184,8 @@ class _Pair(Silence):
         if predicted and found in {"written", "resumed"}:
             return self._carried(incarnation, evidence, learned, found)
         if predicted and found == "removed" and evidence is not None:
-            return self._removed(case, evidence, max(evidence.deleted, evidence.refused))
+            emptied = incarnation.emptied(self.container.id)
+            return self._removed(case, evidence, max(emptied, evidence.refused))
         if predicted and found == "overwritten":
             return self._overwritten(case)
         return self._awaited(case, found, predicted=None if found == "unclear" else predicted)

@@ -60,7 +60,8 @@ class Proof(Attachment):
         if evidence is None or not evidence.latest_write:
             return None
         known = learned.position if learned is not None and self.relabelled is None else 0
-        return self._instant(incarnation.applied(evidence, self.container.pod.key, learned=known))
+        position = incarnation.applied(evidence, self.container.pod.key, learned=known)
+        return self._instant(position) if position > known else None
 
     def _written_by(self, incarnation: Incarnation) -> Interval | None:
         """When an incarnation wrote what it had in force, by its lines or else by their effect."""

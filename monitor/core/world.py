@@ -169,12 +169,13 @@ class World:
             self.mark_node(node)
             if self.fleet.note(daemon):
                 self._mark_fleet(daemon.daemon_set)
-        labels = self._labels_of(pod)
+        deleting = state is not None and state.deleting
+        labels = state.labels if state is not None and deleting else self._labels_of(pod)
         if state is None:
             state = self.pods[pod.metadata.uid] = PodState(pod, labels=labels, at=at)
             self.pods_by_key[state.key] = state
         else:
-            switched = mode(pod) != state.mode
+            switched = mode(pod) != state.mode and not deleting
             relabelled = labels is not state.labels
             if relabelled and state.containers:
                 since = self._unseen_since("pods", at=at, listed=listed)

@@ -86,6 +86,17 @@ def test_a_container_that_ends_after_a_daemons_restart_is_not_lost_to_it_again(
     assert (gap.state, gap.reopened) == ("closed", 0)
 
 
+def test_rules_that_are_said_to_be_removed_once_more_were_removed_once() -> None:
+    """A push of no rules deletes a map that is no more."""
+    story, pod = protected()
+    story.strip(pod)
+    (gap,) = story.open_gaps()
+    story.wait(5)
+    story.strip(pod)
+    assert story.open_gaps() == (gap,)
+    assert story.gaps() == ["open lost rules-removed shop/cart/app"]
+
+
 def test_a_daemon_that_was_created_anew_and_is_not_started_yet_has_not_ended() -> None:
     story, pod = protected()
     story.kill()
