@@ -276,6 +276,14 @@ def test_what_a_pod_does_while_it_is_being_deleted_may_prove_and_does_not_refute
     assert f"{pair.verdict} {pair.grade}" == verdict
 
 
+def test_a_pod_that_is_being_deleted_keeps_its_mode() -> None:
+    story, pod = protected()
+    story.terminate(pod)
+    story.annotate(pod, kubearmor_policy="disabled")
+    story.alert(pod)
+    assert story.verdict(pod) == "covered proven"
+
+
 def test_a_daemon_that_ends_while_a_pod_is_being_deleted_loses_nothing_there() -> None:
     story, pod = protected()
     story.terminate(pod)

@@ -147,6 +147,16 @@ def test_a_daemon_that_does_not_come_back_stays_down() -> None:
     assert len(story.gaps()) == 1
 
 
+def test_a_crash_stays_the_cause_though_the_daemon_is_replaced_after_it_ran_again() -> None:
+    story, _ = protected()
+    story.kill()
+    story.wait(3)
+    story.revive()
+    story.wait(1)
+    story.replace()
+    assert story.gaps() == ["open lost daemon-down shop/cart/app"]
+
+
 def test_a_replaced_daemon_loses_its_containers_until_the_successor_writes() -> None:
     story, pod = protected()
     story.replace()

@@ -287,6 +287,26 @@ def test_of_a_pod_that_is_being_deleted_no_revision_is_shown_that_came_or_went_s
     assert other.containers == story.report().containers
 
 
+def test_a_removal_of_rules_that_is_read_before_its_policys_deletion_is_heard_is_withdrawn() -> (
+    None
+):
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = covered(story)
+    story.wait(30)
+    before = len(story.history)
+    story.remove(policy)
+    after = len(story.history)
+    story.wait(0.02)
+    story.learn(policy, action="modified")
+    story.strip(pod)
+    heard = story.history
+    late = [*heard[:before], *heard[after:], *heard[before:after]]
+    report = ending(late, started=heard[0][0], until=story.now).report
+    assert [gap.state for gap in report.gaps] == ["withdrawn"]
+
+
 def _effect_first(*, after: float) -> tuple[Report, Report]:
     """A story told with an alert at its end, and with the alert heard before the lines."""
     story = ready()
