@@ -13,6 +13,7 @@ from monitor.core.causes import CAUSES
 from monitor.core.circumstances import Limits, NodeView
 from monitor.core.containers import NEVER, ContainerRecord, Uncovered
 from monitor.core.deadlines import Deadlines
+from monitor.core.effect_first import corrected, note_effects
 from monitor.core.evidence import PolicyKey
 from monitor.core.exposure import Exposure, ended_windows, exposure_of, open_since
 from monitor.core.gaps import Exposed, Ledger
@@ -20,6 +21,7 @@ from monitor.core.instants import difference
 from monitor.core.joining import Joining
 from monitor.core.judge import Judge
 from monitor.core.judgement import exemption
+from monitor.core.letting_go import let_go_at, stopped_at
 from monitor.core.model import (
     Announcement,
     ContainerGone,
@@ -32,7 +34,7 @@ from monitor.core.pairs import SPARED, answers, pair_state, worst
 from monitor.core.propagation import Propagation
 from monitor.core.timing import container_timing, delay_of, note_delays, proof_timing
 from monitor.core.verdict import Judged
-from monitor.core.views import Instant, Views
+from monitor.core.views import Instant, Views, as_it_was
 from monitor.core.world import World
 
 OVER: Final = "over/"
@@ -92,25 +94,47 @@ class Bench:
             yield from self._drop_deleted(container, container.frozen, view, now=now)
             return
         container.frozen = None
+        as_of = now
+        if since is not None:
+            view, as_of = as_it_was(view, since), min(now, since)
         spared = exemption(container, view)
         if spared is not None:
             standing, judged = NEVER, dict.fromkeys(container.expected.keys, spared)
         else:
             if container.effects is not None and not container.proven:
                 yield from self._first_proof(container, view, now=now)
-            standing = self._judge.standing(container, view)
+            standing = NEVER
+            if not container.effect_first:
+                standing = self._judge.standing(container, view)
             if self._is_settled(container, standing):
-                if container.pod.deleting and not view.blind:
-                    container.frozen = self._judge.stood(container, view, standing)
+                self._freeze(container, view, {}, standing=standing)
                 return
-            judged = self._judge.pairs(container, view, standing=standing, now=now)
+            judged = self._judge.pairs(container, view, standing=standing, now=as_of)
         judged = self._judge.of_before_its_end(container, judged)
         told = answers(judged)
+        if container.effect_first:
+            yield from self._correct(container, view, judged)
         self._expose(container, view, judged, now=now)
         self._remember(container, view, judged, told, standing=standing)
         yield from self._announce(container, view, judged, told, standing=standing, now=now)
         self._plan(container, told, now=now)
-        if container.pod.deleting and not view.blind:
+        self._freeze(container, view, judged, standing=standing)
+
+    def _freeze(
+        self,
+        container: ContainerRecord,
+        view: NodeView,
+        judged: dict[PolicyKey, Judged],
+        *,
+        standing: frozenset[PolicyKey],
+    ) -> None:
+        """Keep what is so now that its Pod is being deleted, each pair as a report shows it."""
+        since = container.pod.deleting_since
+        if since is None or view.blind:
+            return
+        if container.effects is not None:
+            container.frozen = self._judge.whole(container, view, now=since)
+        else:
             container.frozen = self._judge.stood(container, view, standing) | judged
 
     def _drop_deleted(
@@ -121,8 +145,10 @@ class Bench:
         *,
         now: float,
     ) -> Iterator[Announcement]:
-        """Of what was when its Pod's deletion began, let go of policies that are no more."""
-        left = {key: judged for key, judged in frozen.items() if key in self._world.policies}
+        """Of what was when its Pod's deletion began, let go of revisions that are no more."""
+        policies = self._world.policies
+        left = {key: judged for key, judged in frozen.items() if key in policies}
+        left = self._judge.of_before_its_end(container, left)
         if len(left) < len(frozen):
             container.frozen = left
             yield from self._announce(container, view, left, answers(left), standing=NEVER, now=now)
@@ -155,7 +181,10 @@ class Bench:
     ) -> None:
         fresh = [key for key, verdict in judged.items() if verdict.verdict == "covered"]
         timed = container.delay is not None or container.delays
-        untimed = [key for key in fresh if delay_of(container, key) is None] if timed else fresh
+        known = fresh
+        if len(fresh) < len(judged):
+            known = [key for key, verdict in judged.items() if verdict.written is not None]
+        untimed = [key for key in known if delay_of(container, key) is None] if timed else known
         if untimed:
             note_delays(container, view, judged, untimed, expectation=self._world.expectation)
         covered = standing if not fresh else standing.union(fresh)
@@ -200,7 +229,14 @@ class Bench:
             for key, verdict in judged.items()
             if verdict.verdict in {"gap", "lost"} or verdict.held
         ]
-        yield from self._ledger.update(container, exposed, healed=healed, now=now)
+        yield from self._ledger.update(
+            container,
+            exposed,
+            healed=healed,
+            unsure=container.effect_first or (),
+            let_go=lambda gap: let_go_at(gap, container, judged, world=self._world, now=now),
+            now=now,
+        )
         yield from self._arrivals(container, judged)
         before = (container.verdict, container.cause, container.uncovered)
         container.verdict, container.cause = worst(judged, told, standing=standing)
@@ -306,12 +342,30 @@ class Bench:
         now: float,
     ) -> None:
         """Note which exposures this judgement ends."""
+        note_effects(container, judged, view, policies=self._world.policies)
         windows = list(
-            ended_windows(container, judged, view, policies=self._world.policies, now=now)
+            ended_windows(
+                container,
+                judged,
+                view,
+                policies=self._world.policies,
+                let_go=lambda key: stopped_at(key, container, judged.get(key), world=self._world),
+                now=now,
+            )
         )
         if windows:
             container.exposure = container.exposure or Exposure()
             self.exposed_seconds += container.exposure.add(windows)
+
+    def _correct(
+        self, container: ContainerRecord, view: NodeView, judged: dict[PolicyKey, Judged]
+    ) -> Iterator[Announcement]:
+        """Take what was written before its effect was seen for what it is."""
+        policies = self._world.policies
+        written = dict(corrected(container, judged, view, policies=policies))
+        if written:
+            healed = {k: v.written for k, v in judged.items() if v.written is not None}
+            yield from self._ledger.correct(container.id, written, healed=healed)
 
     # --- ends -----------------------------------------------------------------------------------
 
@@ -387,4 +441,4 @@ def _uncovered(judged: Mapping[PolicyKey, Judged]) -> tuple[Uncovered, ...]:
 
 def _was_needed(pair: Uncovered, end: Interval) -> bool:
     """Whether the pair needed protection before its container ended, whatever was heard first."""
-    return pair.since is not None and pair.since[0] < end[1]
+    return pair.since is not None and pair.since[1] < end[1]

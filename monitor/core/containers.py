@@ -27,6 +27,7 @@ from monitor.core.selector import identities
 from monitor.core.workloads import workload_of
 
 if TYPE_CHECKING:
+    from monitor.core.effect_first import EffectFirst
     from monitor.core.effects import Effects
     from monitor.core.exposure import Exposure
     from monitor.core.verdict import Judged
@@ -114,7 +115,8 @@ class PodState:
     def take(self, pod: Pod, *, labels: Labels, at: float) -> None:
         """Note its present state."""
         self.version = version_of(pod.metadata)
-        now = mode(pod)
+        # What a Pod that is being deleted was, it stays.
+        now = self.mode if self.deleting_since is not None else mode(pod)
         if labels is not self.labels or now != self.mode:
             self.crowded = at - self.seen_at < CROWDED
         self.seen_at = at
@@ -210,7 +212,7 @@ class ContainerRecord:
     `covered` are the policies that were in force at the last judgement, by the daemon incarnation
     `covered_by`; `residual` the policies that are expected no longer and may still be in force;
     `since_relabel` when a change of the Pod made a policy expected; `published` when the API server
-    had told us its id.
+    had told us its id; `effect_first` what is known to be in force only by its effect as yet.
     """
 
     __slots__ = (
@@ -221,6 +223,7 @@ class ContainerRecord:
         "delay",
         "delayed",
         "delays",
+        "effect_first",
         "effects",
         "expected",
         "exposure",
@@ -269,6 +272,7 @@ class ContainerRecord:
         self.recovering = False
         self.frozen: dict[PolicyKey, Judged] | None = None
         self.exposure: Exposure | None = None
+        self.effect_first: dict[PolicyKey, EffectFirst] | None = None
 
     @property
     def node(self) -> str:

@@ -314,8 +314,10 @@ class Coverage:
         self._world.dirty[container.id] = None
 
     def _is_intricate(self, container: ContainerRecord) -> bool:
-        """Whether a write can also take from it what it has."""
-        return bool(container.pod.former_labels) or self._world.shares_names(container)
+        """Whether a write can also take from it what it has, or tell since when it has it."""
+        if container.effect_first or container.pod.former_labels:
+            return True
+        return self._world.shares_names(container)
 
     def _mark_policy(self, node: NodeState, key: PolicyKey) -> None:
         shared = key[2] in self._world.ambiguous_names()
@@ -392,7 +394,11 @@ class Coverage:
         self._world.sources.get(name).last_event = at
         container = self._world.containers.get(report.container_id)
         if container is not None:
-            self._world.node(container.node).clock.compare(int(report.updated * 1e9), at=at)
+            node: NodeState | None = self._world.node(container.node)
+        else:  # it may have ended, or is yet to be heard of
+            node = self._world.host(report.host_name, address="", via=report.via)
+        if node is not None:
+            node.clock.compare(int(report.updated * 1e9), at=at)
         if isinstance(report, Alert) and report.release:
             self._release_of(report)
         if isinstance(report, Alert):

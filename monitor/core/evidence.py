@@ -154,6 +154,7 @@ class Incarnation:
         self.refusals: list[tuple[int, str]] = []
         self.list_failures: list[int] = []
         self.lost_at = 0.0
+        self._emptied: dict[str, int] = {}
         self._holders: dict[tuple[int, int], str] = {}
         self.profiles: dict[str, int] = {}
         self.failed_profiles: dict[str, tuple[int, str]] = {}
@@ -179,6 +180,7 @@ class Incarnation:
     def forget(self) -> None:
         """Let go of what it had applied: too long ago to matter."""
         self.containers = {}
+        self._emptied = {}
         self._holders = {}
         self.pods = {}
         self.latest_lines = {}
@@ -215,11 +217,13 @@ class Incarnation:
     def applied(self, evidence: ContainerEvidence, pod: tuple[str, str], *, learned: int) -> int:
         """The write that first brought a container what the daemon knew at `learned`, if it did.
 
-        What was known when the Pod was handled came with the map; what was not, we cannot tell from
-        a later push of the same, came with the latest write.
+        What was known when the Pod was handled came with the map, or where no rule makes one with
+        the first write; what was not, we cannot tell from a later push of the same, came with the
+        latest write.
         """
-        came_with_map = 0 < learned < self.pod_line_before(pod, evidence.created)
-        return evidence.created if came_with_map else evidence.latest_write
+        first = evidence.created or evidence.first_write
+        came_with_first = 0 < learned < self.pod_line_before(pod, first)
+        return first if came_with_first else evidence.latest_write
 
     def is_raced(self, evidence: ContainerEvidence, pod: tuple[str, str]) -> bool:
         """Whether two policies were handled at one moment, and the Pod not since (F24)."""
@@ -294,11 +298,22 @@ class Incarnation:
 
     def _created(self, fact: facts.MapCreated, position: int, _at: float) -> str:
         self._evidence(fact.container_id).created = position
+        if self._emptied:
+            self._emptied.pop(fact.container_id[:SHORT_ID], None)
         return fact.container_id
 
     def _deleted(self, fact: facts.MapDeleted, position: int, _at: float) -> str:
-        self._evidence(fact.container_id).deleted = position
+        evidence = self._evidence(fact.container_id)
+        if 0 < evidence.created < evidence.deleted:
+            self._emptied.setdefault(fact.container_id[:SHORT_ID], evidence.deleted)
+        evidence.deleted = position
         return fact.container_id
+
+    def emptied(self, container_id: str) -> int:
+        """Where a container's map was deleted, not where that was said again at a later push."""
+        evidence = self.containers.get(container_id[:SHORT_ID])
+        latest = evidence.deleted if evidence is not None else 0
+        return self._emptied.get(container_id[:SHORT_ID], latest)
 
     def _failed(self, fact: facts.MapFailed, position: int, _at: float) -> str:
         evidence = self._evidence(fact.container_id)

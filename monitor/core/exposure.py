@@ -7,7 +7,7 @@ intervals: the least exposure is the union of what was surely exposed, the most 
 have been.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from monitor.core.instants import later, plus
@@ -15,7 +15,7 @@ from monitor.core.model import Interval
 
 if TYPE_CHECKING:
     from monitor.core.circumstances import NodeView
-    from monitor.core.containers import ContainerRecord
+    from monitor.core.containers import ContainerRecord, Uncovered
     from monitor.core.evidence import PolicyKey
     from monitor.core.policies import PolicyState
     from monitor.core.verdict import Judged
@@ -50,6 +50,13 @@ class Exposure:
         self.ended = plus(self._before, _union(self._windows))
         return (sum(self.ended) - sum(before)) / 2
 
+    def correct(self, window: Window, *, until: Interval) -> None:
+        """A window that was taken was over sooner; one that is only kept in the sum stays."""
+        if window in self._windows:
+            kept = {*self._windows, (window[0], until)} - {window}
+            self._windows = tuple(sorted(kept))
+            self.ended = plus(self._before, _union(self._windows))
+
     def until(self, at: float, *, open_since: Iterable[Interval]) -> Interval:
         """The exposure with that of the pairs that are still exposed at `at`."""
         standing = [(since, (at, at)) for since in open_since]
@@ -73,33 +80,72 @@ def ended_windows(
     view: "NodeView",
     *,
     policies: "Mapping[PolicyKey, PolicyState]",
+    let_go: "Callable[[PolicyKey], float | None]",
     now: float,
 ) -> Iterator[Window]:
-    """The windows that a new judgement ends; the container is still as it was before it."""
+    """The windows that a new judgement ends; the container is still as it was before it.
+
+    `let_go` tells when a pair stopped to be one that counts, if that can be told.
+    """
     exposed = {pair.policy: pair for pair in container.uncovered}
+    instants = {pair.policy: pair.since for pair in container.uncovered}
     latest: Window | None = None
     for key, verdict in judged.items():
-        if verdict.verdict != "covered" or verdict.written is None:
+        if verdict.written is None:
             continue
-        pair = exposed.get(key)
-        since = pair.since if pair else _uncovered_since(container, policies[key], view)
+        if verdict.verdict == "covered":
+            since = exposed_since(container, policies[key], view, exposed=instants)
+        else:
+            since = _exposed_before(verdict, container, policies[key], exposed.get(key))
         # Most pairs of a container have the same window.
         if since is not None and (since, verdict.written) != latest:
             latest = (since, verdict.written)
             yield latest
     for key, pair in exposed.items():
         still = judged.get(key)
-        let_go = still is None or still.verdict in {"exempt", "unsupported"}
-        if let_go and pair.verdict in EXPOSED and pair.since is not None:
-            yield pair.since, (now, now)
+        is_over = still is None or still.verdict in {"exempt", "unsupported"}
+        if is_over and pair.verdict in EXPOSED and pair.since is not None:
+            at = let_go(key)
+            until = now if at is None else at
+            yield pair.since, (until, until)
 
 
-def _uncovered_since(
-    container: "ContainerRecord", policy: "PolicyState", view: "NodeView"
+def _exposed_before(
+    lost: "Judged", container: "ContainerRecord", policy: "PolicyState", known: "Uncovered | None"
 ) -> Interval | None:
-    """Since when a pair that is covered now was not; None if it was all the time."""
+    """Since when a pair was exposed that has been covered, as is heard when it is lost again.
+
+    None if that it was covered is no news.
+    """
+    if known is None:
+        is_new = policy.key not in container.covered
+        return later(container.started, policy.changed) if is_new else None
+    if known.verdict not in {"lost", "unknown"}:
+        return known.since
+    if known.since is not None and lost.since is not None and known.since[1] < lost.since[0]:
+        return known.since
+    # That rules which only audit were there may be known before the line that dates them.
+    return None if policy.rules.enforced else later(container.started, policy.changed)
+
+
+def exposed_since(
+    container: "ContainerRecord",
+    policy: "PolicyState",
+    view: "NodeView",
+    *,
+    exposed: "Mapping[PolicyKey, Interval | None]",
+) -> Interval | None:
+    """Since when a pair that is covered now was not; None if it was all the time.
+
+    `exposed`: since when those were not covered that were not at the last judgement.
+    """
+    if policy.key in exposed:
+        since = exposed[policy.key]
+        return since if since is None else later(since, policy.changed)
     if policy.key not in container.covered:
-        return later(container.started, policy.changed)
+        needed = later(container.started, policy.changed)
+        relabelled = (container.since_relabel or {}).get(policy.key)
+        return needed if relabelled is None else later(needed, relabelled)
     if view.incarnation is None or container.covered_by in {None, view.incarnation.identity}:
         return None
     assert container.covered_by is not None

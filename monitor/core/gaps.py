@@ -5,7 +5,7 @@ end of a daemon's incarnation, a removal of rules or a change of labels, so the 
 same id in any process.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -57,6 +57,7 @@ class Ledger:
         self._grace = grace
         self._open: dict[str, dict[str, OpenGap]] = {}
         self._ended: dict[str, Gap] = {}
+        self._unsure: dict[str, dict[str, OpenGap]] = {}
         self._incidents = Incidents(cluster=cluster, hold=hold)
         self.total: dict[str, int] = {}
         self.withdrawn = 0
@@ -90,10 +91,13 @@ class Ledger:
         healed: Mapping[PolicyKey, Interval],
         now: float,
         ended: Interval | None = None,
+        unsure: Collection[PolicyKey] = (),
+        let_go: Callable[[Gap], Interval] | None = None,
     ) -> list[Gap]:
         """Make the container's open gaps equal to what is exposed; return what changed.
 
-        `healed`: when the rules of each policy were written; `ended`: when the container ended.
+        `healed`: when the rules of each policy were written; `unsure`: of which of them that may
+        have been sooner; `ended`: when the container ended; `let_go`: when a gap ended otherwise.
         """
         groups: dict[str, list[Exposed]] = {}
         for pair in exposed:
@@ -101,10 +105,13 @@ class Ledger:
         known = self._open.get(container.id)
         if ended is not None:
             self._incidents.forget(container.id)
+            self._unsure.pop(container.id, None)
         if not groups and not known:
             return []
         changed = [
-            self._close(container.id, identity, healed=healed, until=ended, now=now)
+            self._close(
+                container.id, identity, healed=healed, until=ended, unsure=unsure, let_go=let_go
+            )
             for identity in [identity for identity in known or {} if identity not in groups]
         ]
         for identity, pairs in groups.items():
@@ -166,26 +173,63 @@ class Ledger:
         *,
         healed: Mapping[PolicyKey, Interval],
         until: Interval | None,
-        now: float,
+        unsure: Collection[PolicyKey],
+        let_go: Callable[[Gap], Interval] | None,
     ) -> Gap:
         entry = self._open[container_id].pop(identity)
         if not self._open[container_id]:
             del self._open[container_id]
-        gap = entry.gap
-        written = max((healed[key] for key in _keys(gap) if key in healed), default=None)
-        until = until or written or (now, now)
-        until = (max(until[0], gap.since[0]), max(until[1], gap.since[1]))
-        by_silence = gap.verdict == "gap" and entry.announced >= gap.since[1] + self._grace
-        never = written is not None and by_silence and written[1] <= gap.since[1] + self._grace
-        self.withdrawn += never
-        healing = written is not None and gap.cause == "unexplained"
-        cause = "startup-window" if healing else gap.cause
-        ended = replace(gap, state="withdrawn" if never else "closed", cause=cause, until=until)
+        written = max((healed[key] for key in _keys(entry.gap) if key in healed), default=None)
+        until = until or written
+        if until is None:
+            assert let_go is not None
+            until = let_go(entry.gap)
+        ended = self._over(entry, until=until, written=written)
+        self.withdrawn += ended.state == "withdrawn"
         self._ended[identity] = ended
+        if unsure and not set(_keys(ended)).isdisjoint(unsure):
+            self._unsure.setdefault(container_id, {})[identity] = entry
         if len(self._ended) > CLOSED_KEPT:
             self._ended.pop(next(iter(self._ended)))
         self._incidents.leave(entry.belonging.key, identity)
         return ended
+
+    def _over(self, entry: OpenGap, *, until: Interval, written: Interval | None) -> Gap:
+        """A gap as it is when it has ended, by rules that were written if they were.
+
+        It never was if they were in time, or if the pair was over before anything befell it.
+        """
+        gap = entry.gap
+        if written is None:
+            never = until[1] < gap.since[1]
+        else:
+            by_silence = gap.verdict == "gap" and entry.announced >= gap.since[1] + self._grace
+            never = by_silence and written[1] <= gap.since[1] + self._grace
+        until = (max(until[0], gap.since[0]), max(until[1], gap.since[1]))
+        healing = written is not None and gap.cause == "unexplained"
+        cause = "startup-window" if healing else gap.cause
+        return replace(gap, state="withdrawn" if never else "closed", cause=cause, until=until)
+
+    def correct(
+        self,
+        container_id: str,
+        written: Collection[PolicyKey],
+        *,
+        healed: Mapping[PolicyKey, Interval],
+    ) -> Iterator[Gap]:
+        """Gaps of these policies were over sooner than it seemed; yield those that differ."""
+        for identity, entry in self._unsure.get(container_id, {}).items():
+            keys = set(_keys(entry.gap))
+            known = self._ended.get(identity)
+            if known is None or known.until is None or keys.isdisjoint(written):
+                continue
+            until = max((healed[key] for key in keys if key in healed), default=known.until)
+            ended = self._over(entry, until=until, written=until)
+            if ended.until is None or ended.until >= known.until:
+                continue
+            self.withdrawn += ended.state != known.state
+            self._ended[identity] = ended
+            yield ended
 
     def missed(
         self, container: ContainerRecord, pairs: list[Exposed], *, until: Interval, now: float

@@ -176,7 +176,7 @@ class Judge:
         if since is None or self._world.policies_changed < since:
             return judged
         policies = self._world.policies
-        return {key: one for key, one in judged.items() if policies[key].changed[0] <= since}
+        return {key: one for key, one in judged.items() if policies[key].changed[1] <= since}
 
     def pair(
         self, container: ContainerRecord, policy: PolicyState, view: NodeView, *, now: float

@@ -99,7 +99,8 @@ class _Pair(Silence):
         proof = self._proof(incarnation)
         if proof is not None and self._refutation(incarnation) is None:
             seen = self._instant(int(proof * 1e9))
-            return Judged("covered", grade="proven", since=seen, predicted=True, written=seen)
+            written = self._written_by(incarnation)
+            return Judged("covered", grade="proven", since=seen, predicted=True, written=written)
         if self.view.phase == "starting":
             return self._without_daemon()
         return self._with_daemon(incarnation)
@@ -183,7 +184,8 @@ class _Pair(Silence):
         if predicted and found in {"written", "resumed"}:
             return self._carried(incarnation, evidence, learned, found)
         if predicted and found == "removed" and evidence is not None:
-            return self._removed(case, evidence, max(evidence.deleted, evidence.refused))
+            emptied = incarnation.emptied(self.container.id)
+            return self._removed(case, evidence, max(emptied, evidence.refused))
         if predicted and found == "overwritten":
             return self._overwritten(case)
         return self._awaited(case, found, predicted=None if found == "unclear" else predicted)
@@ -271,11 +273,5 @@ class _Pair(Silence):
         *,
         predicted: bool | None,
     ) -> Judged:
-        evidence = incarnation.container(self.container.id)
-        written = None
-        if evidence is not None and evidence.latest_write:
-            known = learned.position if learned is not None and self.relabelled is None else 0
-            written = self._instant(
-                incarnation.applied(evidence, self.container.pod.key, learned=known)
-            )
+        written = self._written(incarnation, learned)
         return Judged("covered", grade=grade, since=written, predicted=predicted, written=written)

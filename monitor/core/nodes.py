@@ -236,6 +236,8 @@ class NodeState:
         return "down", created
 
     def _is_replaced(self, incarnation: Incarnation) -> bool:
+        if self.ran_again(incarnation):
+            return False
         pod = self.daemon_pods.get(incarnation.pod_uid)
         younger = (
             any(other.created > pod.created for other in self.daemon_pods.values())

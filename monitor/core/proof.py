@@ -7,13 +7,16 @@ from monitor.core.apparmor import APPARMOR, outlives, profile_of
 from monitor.core.attachment import Attachment
 from monitor.core.circumstances import Lost
 from monitor.core.evidence import Incarnation
+from monitor.core.model import Interval
 from monitor.core.policies import SLACK, Learned
-from monitor.core.reading import Reading, read
+from monitor.core.reading import Reading, has_reached, read
 from monitor.core.rollouts import opening_of
 from monitor.core.verdict import Judged
 
 CLOSE_CALL: Final = 1.0
 """Seconds within which a refutation and a write cannot be told apart."""
+CARRYING: Final = frozenset({"written", "resumed", "doubtful"})
+"""Readings by which the latest write may be the one that brought the policy."""
 
 
 class Proof(Attachment):
@@ -51,6 +54,29 @@ class Proof(Attachment):
             if other.key != self.policy.key
         )
 
+    def _written(self, incarnation: Incarnation, learned: Learned | None) -> Interval | None:
+        """When the rules that the container has were written; None if no write was read."""
+        evidence = incarnation.container(self.container.id)
+        if evidence is None or not evidence.latest_write:
+            return None
+        known = learned.position if learned is not None and self.relabelled is None else 0
+        position = incarnation.applied(evidence, self.container.pod.key, learned=known)
+        return self._instant(position) if position > known else None
+
+    def _written_by(self, incarnation: Incarnation) -> Interval | None:
+        """When an incarnation wrote what it had in force, by its lines or else by their effect."""
+        proof = self._proof(incarnation)
+        seen = None if proof is None else self._instant(int(proof * 1e9))
+        written = None
+        learned = self.policy.learned(incarnation, self.view.node.clock)
+        if incarnation.enforcer == APPARMOR:
+            profile = profile_of(self.container, incarnation)
+            if profile is not None and learned is not None and profile.written > learned.position:
+                written = self._instant(profile.written)
+        elif self._predicted(incarnation, learned) and self._read(incarnation, learned) in CARRYING:
+            written = self._written(incarnation, learned)
+        return min((one for one in (written, seen) if one is not None), default=None)
+
     def _belongs(self, updated: float, incarnation: Incarnation) -> bool:
         return self.policy.was_current(updated, incarnation, self.view.node.clock)
 
@@ -66,7 +92,13 @@ class Proof(Attachment):
         if not self._belongs(refutation, incarnation):
             return None
         latest = max(evidence.latest_write / 1e9, self._proof(incarnation) or 0.0)
-        return refutation if refutation > latest + CLOSE_CALL else None
+        counts = refutation > latest + CLOSE_CALL and self._is_early_enough(refutation)
+        return refutation if counts else None
+
+    def _is_early_enough(self, refutation: float) -> bool:
+        """Whether it is of before its Pod's deletion, in which enforcement ends early (F29)."""
+        since = self.container.pod.deleting_since
+        return since is None or self._instant(int(refutation * 1e9))[0] <= since
 
     def _contradiction(self, incarnation: Incarnation, refutation: float) -> Judged:
         was_there = self._was_covered_by(incarnation) or self.lost is not None
@@ -82,17 +114,45 @@ class Proof(Attachment):
     @cached_property
     def lost(self) -> Lost | None:
         """To which end of an incarnation a pair that was covered was lost."""
-        for incarnation in self.view.node.past():
+        incarnation = self._lost_with
+        if incarnation is None:
+            return None
+        ending = self.view.node.ending(incarnation.identity)
+        assert ending is not None
+        return (*ending, opening_of(incarnation))
+
+    @cached_property
+    def _lost_with(self) -> Incarnation | None:
+        """The incarnation with whose end it was lost."""
+        if self._has_regained():
+            return None
+        for incarnation in self._former():
             ended = incarnation.ended
             if self._was_covered_by(incarnation) and outlives(incarnation):
                 return None
             if ended is None or ended[1] < self.container.started[0]:
                 return None
             if self._was_covered_by(incarnation):
-                ending = self.view.node.ending(incarnation.identity)
-                assert ending is not None
-                return (*ending, opening_of(incarnation))
+                return incarnation
         return None
+
+    def _former(self) -> list[Incarnation]:
+        """The incarnations before the present one, the latest first."""
+        past, present = self.view.node.past(), self.view.incarnation
+        if present is None or present.ended is None:
+            return past
+        return past[[one.identity for one in past].index(present.identity) + 1 :]
+
+    def _has_regained(self) -> bool:
+        """Whether the present daemon had it in force again, until the container ended."""
+        incarnation = self.view.incarnation
+        evidence = incarnation.container(self.container.id) if incarnation else None
+        if incarnation is None or evidence is None or not evidence.has_stopped:
+            return False
+        if not self.policy.rules.enforced:
+            return False
+        learned = self.policy.learned(incarnation, self.view.node.clock)
+        return has_reached(self.container, self.policy, incarnation, learned)
 
     @property
     def _outlived(self) -> bool:
@@ -147,9 +207,17 @@ class Proof(Attachment):
 
     def _still_lost(self, *, predicted: bool | None, recheck: float | None = None) -> Judged:
         assert self.lost is not None
+        assert self._lost_with is not None
         cause, since, opening = self.lost
         return Judged(
-            "lost", cause=cause, since=since, predicted=predicted, recheck=recheck, opening=opening
+            "lost",
+            cause=cause,
+            since=since,
+            predicted=predicted,
+            recheck=recheck,
+            opening=opening,
+            written=self._written_by(self._lost_with),
+            under=self._lost_with.identity,
         )
 
     def _unknown(

@@ -9,6 +9,7 @@ from monitor.core.expectation import Expectation
 from monitor.core.exposure import exposure_of
 from monitor.core.instants import difference, later
 from monitor.core.model import ContainerTiming, Interval, PolicyReference, ProofTiming
+from monitor.core.policies import PolicyState
 from monitor.core.verdict import Judged
 
 
@@ -31,16 +32,12 @@ def note_delays(
 
     Rewrites after a daemon's restart are its recovery, not the policy's delay.
     """
-    if container.recovering or view.phase != "ready":
-        return
     delays: dict[PolicyKey, Interval] = {}
     known: dict[tuple[Interval, Interval], Interval] = {}
     for key in fresh:
-        written = judged[key].written
-        changed = expectation.policies[key].changed
-        before = changed[1] <= container.started[0]
-        needed = container.started if before else later(container.started, changed)
-        if written is None or view.phase_since[1] > needed[1]:
+        written, ready = judged[key].written, _ready_since(view, judged[key])
+        needed = needed_since(container, expectation.policies[key])
+        if written is None or ready is None or ready[1] > needed[1]:
             continue
         if (written, needed) not in known:
             known[written, needed] = difference(written, needed)
@@ -54,6 +51,27 @@ def note_delays(
         delays = {key: delay for key, delay in delays.items() if key not in together}
     if delays:
         container.delays = delays | (container.delays or {})
+
+
+def _ready_since(view: NodeView, judged: Judged) -> Interval | None:
+    """Since when the daemon that wrote a pair's rules had initialised; None if it had not."""
+    if judged.under is None:
+        return view.phase_since if view.phase == "ready" else None
+    incarnation = view.node.incarnations.get(judged.under)
+    return incarnation.initialized_at if incarnation is not None else None
+
+
+def needed_since(container: ContainerRecord, policy: PolicyState) -> Interval:
+    """Since when a container needs a policy's present revision."""
+    before = policy.changed[1] <= container.started[0]
+    return container.started if before else later(container.started, policy.changed)
+
+
+def correct_delay(container: ContainerRecord, key: PolicyKey, delay: Interval) -> None:
+    """The first write of a pair that was timed turns out to have come sooner."""
+    if delay_of(container, key) is not None:
+        container.delayed = container.delayed - {key}
+        container.delays = (container.delays or {}) | {key: delay}
 
 
 def container_timing(

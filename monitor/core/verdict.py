@@ -8,8 +8,9 @@ from monitor.core.model import Grade, Interval, Reason, Verdict
 class Judged(Struct, frozen=True):
     """A verdict with its reasons.
 
-    `recheck`: when time alone can change it; `held`: nothing is known now, and its gap, which was
-    opened before, is still open;
+    `written`: when the rules that are in force were written, or those that were lost, then by the
+    incarnation of the daemon `under`; `recheck`: when time alone can change it; `held`: nothing is
+    known now, and its gap, which was opened before, is still open;
     `reasons`: the causes that fit with what shows them, the likeliest first.
     """
 
@@ -21,5 +22,6 @@ class Judged(Struct, frozen=True):
     recheck: float | None = None
     written: Interval | None = None
     opening: str = ""
+    under: tuple[str, int] | None = None
     held: bool = False
     reasons: tuple[Reason, ...] = ()

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec.structs import replace
+
 from monitor.core.circumstances import Limits, NodeView
 from monitor.core.deadlines import Deadlines
 from monitor.core.evidence import Incarnation
-from monitor.core.nodes import NodeState, Phase
+from monitor.core.nodes import NodeState, Phase, began_of
 from monitor.core.semantics import behaviour
 from monitor.core.sight import is_expired
 from monitor.core.world import World
@@ -94,6 +96,29 @@ class Views:
             return False
         own = self._world.sources.known(f"alerts/{node.name}")
         return is_expired((node.text, relay, own))
+
+
+def as_it_was(view: NodeView, since: float) -> NodeView:
+    """A node with the daemon that ran there when a Pod's deletion began, if it has ended since.
+
+    What that daemon had in force stands for the Pod's containers, whatever is heard first.
+    """
+    node = view.node
+    ran = [one for one in node.past() if one.ended is not None and one.ended[1] > since]
+    former = next((one for one in reversed(ran) if began_of(one)[0] <= since), None)
+    if former is None or former.initialized_at is None or former.initialized_at[1] > since:
+        return view
+    release = node.release(former)
+    return replace(
+        view,
+        incarnation=former,
+        phase="ready",
+        phase_since=former.initialized_at,
+        followed=former.read_whole,
+        release=release,
+        behaviour=behaviour(release),
+        awaited={},
+    )
 
 
 class Instant:

@@ -169,12 +169,14 @@ class World:
             self.mark_node(node)
             if self.fleet.note(daemon):
                 self._mark_fleet(daemon.daemon_set)
-        labels = self._labels_of(pod, former=state.labels if state else None)
+        deleting = state is not None and state.deleting
+        former = state.labels if state is not None else None
+        labels = former if former and deleting else self._labels_of(pod, former=former)
         if state is None:
             state = self.pods[pod.metadata.uid] = PodState(pod, labels=labels, at=at)
             self.pods_by_key[state.key] = state
         else:
-            switched = mode(pod) != state.mode
+            switched = mode(pod) != state.mode and not deleting
             relabelled = labels is not state.labels
             if relabelled and state.containers:
                 since = self._unseen_since("pods", at=at, listed=listed)
@@ -266,6 +268,8 @@ class World:
             container.effects = container.effects or Effects()
             if container.effects.note(effect, updated):
                 self.dirty[container_id] = None
+                if effect.happened:
+                    container.frozen = None
             return
         early = self._early_effects.setdefault(container_id, Effects())
         early.note(effect, updated)
@@ -374,6 +378,9 @@ class World:
 
     def _expect_anew(self, container: ContainerRecord, keys: frozenset[PolicyKey]) -> None:
         self._expect(container)
+        if container.effect_first:
+            left = {k: v for k, v in container.effect_first.items() if k not in keys}
+            container.effect_first = left or None
         if not keys.isdisjoint(container.delayed):
             container.delayed = container.delayed - keys
         if container.delays:

@@ -4,13 +4,14 @@
 (what it has learned, which containers it knows, whose rule maps live) prints the lines that follow.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, TypeAlias, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
 
 from hypothesis import strategies as st
 from msgspec import Struct
 
 from monitor.core.coverage import Coverage, Settings
+from monitor.core.kubernetes import Pod, Policy
 from monitor.core.model import (
     Alert,
     Announcement,
@@ -41,12 +42,14 @@ Heard: TypeAlias = tuple[float, Observation]
 NODES: Final = ("node-a", "node-b")
 NAMESPACES: Final = ("shop", "books")
 RULES: Final = (BLOCK_APT, BLOCK_YUM, AUDIT_APT)
+BLOCKING: Final = (BLOCK_APT, BLOCK_YUM)
 ACTIONS: Final = (
     "pod", "pod", "cluster policy", "policy", "touch", "edit", "remove policy", "namespace",
     "relabel", "annotate", "restart container", "terminate", "delete", "kill", "replace", "act",
     "ask",
 )  # fmt: skip
 
+LAG: Final = 10.0
 PAUSES: Final = (0.01, 0.3, 2.0, 15.0, 70.0)
 
 
@@ -75,12 +78,21 @@ class Daemon:
 class Life:
     """A cluster of two nodes that lives through steps.
 
-    `deployed`: its daemons are Pods of a DaemonSet, without which nothing can be rolled out.
+    `rules`: what its policies may hold; `deployed`: its daemons are Pods of a DaemonSet, without
+    which nothing can be rolled out.
     `unread`: of the second node's daemons only their health services are ever heard.
     """
 
-    def __init__(self, *, release: str, deployed: bool = False, unread: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        release: str,
+        deployed: bool = False,
+        unread: bool = False,
+        rules: Sequence[Mapping[str, Any]] = RULES,
+    ) -> None:
         self.release = release
+        self.rules = rules
         self.unread = unread
         self.deployed = deployed
         self.story = Story(started=-60.0)
@@ -144,12 +156,19 @@ class Life:
         return pod
 
     def _cluster_policy(self, one: int, other: int) -> None:
-        self._learn(self.story.cluster_policy(self._name(), rules=RULES[(one + other) % 3]))
+        self._learn(
+            self.story.cluster_policy(
+                self._name(), rules=self.rules[(one + other) % len(self.rules)]
+            )
+        )
 
     def _policy(self, one: int, other: int) -> None:
         labels = {"app": "cart"} if other & 1 else {}
         policy = self.story.policy(
-            self._name(), namespace=NAMESPACES[one % 2], labels=labels, rules=RULES[other % 3]
+            self._name(),
+            namespace=NAMESPACES[one % 2],
+            labels=labels,
+            rules=self.rules[other % len(self.rules)],
         )
         self._learn(policy)
 
@@ -160,7 +179,7 @@ class Life:
 
     def _edit(self, one: int, other: int) -> None:
         for policy in self._choose(self.story.policies, one):
-            self.story.edit(policy, rules=RULES[other % 3])
+            self.story.edit(policy, rules=self.rules[other % len(self.rules)])
             self._learn(policy, changed=True)
 
     def _remove_policy(self, one: int, _other: int) -> None:
@@ -359,8 +378,38 @@ def stream_of(observation: Observation) -> str:
     return "sources"
 
 
-def interleaved(heard: Sequence[Heard], picks: Sequence[int], *, after: int = 0) -> Iterator[Heard]:
-    """The same, each stream in its own order; from a turn on `picks` say whose it is."""
+def ends_pairs(observation: Observation) -> bool:
+    """Whether it changes or ends what pairs of containers are: not of a daemon's own Pod."""
+    if not isinstance(observation, Changed) or observation.type == "ADDED":
+        return False
+    item = observation.object
+    if isinstance(item, Pod):
+        return "kubearmor-app" not in (item.metadata.labels or {})
+    return isinstance(item, Policy)
+
+
+def _is_in_time(place: int, waiting: Sequence[tuple[int, str]], heard: Sequence[Heard]) -> bool:
+    """Whether what is at that place can be heard while those wait, the oldest of them first."""
+    at, observation = heard[place]
+    oldest = waiting[0][0]
+    if at >= heard[oldest][0] + LAG:
+        return False
+    lines = min((other for other, name in waiting if name.startswith("text/")), default=place)
+    if ends_pairs(observation) or isinstance(observation, Alert):
+        return lines >= place
+    if isinstance(observation, DaemonLine):
+        return not any(other < place and ends_pairs(heard[other][1]) for other, _ in waiting)
+    return True
+
+
+def interleaved(
+    heard: Sequence[Heard], picks: Sequence[int], *, after: int = 0, in_time: bool = False
+) -> Iterator[Heard]:
+    """The same, each stream in its own order; from a turn on `picks` say whose it is.
+
+    `in_time`: nothing is heard before what is older by the grace; what changes or ends pairs comes
+    in its place among the lines, and no effect is heard before lines that are older.
+    """
     streams: dict[str, list[int]] = {}
     for place, (_, observation) in enumerate(heard):
         streams.setdefault(stream_of(observation), []).append(place)
@@ -368,6 +417,8 @@ def interleaved(heard: Sequence[Heard], picks: Sequence[int], *, after: int = 0)
         queue.reverse()
     for turn in range(len(heard)):
         waiting = sorted((queue[-1], name) for name, queue in streams.items() if queue)
+        if in_time:
+            waiting = [one for one in waiting if _is_in_time(one[0], waiting, heard)]
         pick = picks[turn - after] if 0 <= turn - after < len(picks) else 0
         yield heard[streams[waiting[pick % len(waiting)][1]].pop()]
 

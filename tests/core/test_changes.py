@@ -1,6 +1,11 @@
 """What a change of a Pod, of a container or of a policy does to its pairs."""
 
+from collections.abc import Callable
+
+import pytest
+
 from monitor.core.model import ContainerGone
+from tests.core.histories import ending
 from tests.core.stories import BLOCK_YUM, PodOf, Story, covered, ready
 
 
@@ -234,6 +239,49 @@ def test_a_pod_that_is_being_deleted_is_frozen() -> None:
     story.wait(20)
     assert story.verdict(pod) == "covered applied"
     assert story.gaps() == []
+
+
+def test_a_pod_that_is_being_deleted_keeps_its_grade() -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    story.alert(pod)
+    assert story.verdict(pod) == "covered proven"
+    story.terminate(pod)
+    assert story.verdict(pod) == "covered proven"
+
+
+@pytest.mark.parametrize("first", ["deletion", "effect"])
+@pytest.mark.parametrize(
+    ("report", "verdict"), [(Story.alert, "covered proven"), (Story.log, "covered applied")]
+)
+def test_what_a_pod_does_while_it_is_being_deleted_may_prove_and_does_not_refute(
+    first: str, report: Callable[[Story, PodOf], None], verdict: str
+) -> None:
+    """Enforcement ends before the grace period (F29), whichever is heard first."""
+    story, pod = protected()
+    story.terminate(pod)
+    before = len(story.history)
+    story.wait(5)
+    report(story, pod)
+    heard = story.history
+    if first == "effect":
+        heard = [*heard[: before - 1], *heard[before:], heard[before - 1]]
+    (container,) = [
+        one
+        for one in ending(heard, started=heard[0][0], until=story.now).report.containers
+        if one.container_id == pod.id
+    ]
+    (pair,) = container.policies
+    assert f"{pair.verdict} {pair.grade}" == verdict
+
+
+def test_a_pod_that_is_being_deleted_keeps_its_mode() -> None:
+    story, pod = protected()
+    story.terminate(pod)
+    story.annotate(pod, kubearmor_policy="disabled")
+    story.alert(pod)
+    assert story.verdict(pod) == "covered proven"
 
 
 def test_a_daemon_that_ends_while_a_pod_is_being_deleted_loses_nothing_there() -> None:

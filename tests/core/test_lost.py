@@ -1,6 +1,6 @@
 """What was covered and is not any more (design, sections 3 and 5)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import pytest
@@ -77,6 +77,36 @@ def test_a_loss_keeps_its_cause_until_the_first_new_evidence() -> None:
     assert story.gaps() == ["closed lost daemon-down shop/cart/app"]
 
 
+@pytest.mark.parametrize("end", [Story.delete, Story.restart])
+def test_a_container_that_ends_after_a_daemons_restart_is_not_lost_to_it_again(
+    end: Callable[[Story, PodOf], object],
+) -> None:
+    """The runtime's word of its end comes before the API server's."""
+    story, pod = protected()
+    story.kill()
+    story.wait(3)
+    story.revive()
+    story.boot()
+    story.write(pod)
+    story.wait(30)
+    story.unregister(pod)
+    story.wait(0.5)
+    end(story, pod)
+    (gap,) = story.report().gaps
+    assert (gap.state, gap.reopened) == ("closed", 0)
+
+
+def test_rules_that_are_said_to_be_removed_once_more_were_removed_once() -> None:
+    """A push of no rules deletes a map that is no more."""
+    story, pod = protected()
+    story.strip(pod)
+    (gap,) = story.open_gaps()
+    story.wait(5)
+    story.strip(pod)
+    assert story.open_gaps() == (gap,)
+    assert story.gaps() == ["open lost rules-removed shop/cart/app"]
+
+
 def test_a_daemon_that_was_created_anew_and_is_not_started_yet_has_not_ended() -> None:
     story, pod = protected()
     story.kill()
@@ -125,6 +155,16 @@ def test_a_daemon_that_does_not_come_back_stays_down() -> None:
     story.wait(3600)
     assert story.verdict(pod) == "lost daemon-down"
     assert len(story.gaps()) == 1
+
+
+def test_a_crash_stays_the_cause_though_the_daemon_is_replaced_after_it_ran_again() -> None:
+    story, _ = protected()
+    story.kill()
+    story.wait(3)
+    story.revive()
+    story.wait(1)
+    story.replace()
+    assert story.gaps() == ["open lost daemon-down shop/cart/app"]
 
 
 def test_a_replaced_daemon_loses_its_containers_until_the_successor_writes() -> None:

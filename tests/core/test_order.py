@@ -6,7 +6,7 @@ import pytest
 
 from monitor.core.model import Observation, Report
 from tests.core.histories import ending, stream_of
-from tests.core.stories import BLOCK_YUM, Story, covered, listening, ready
+from tests.core.stories import AUDIT_APT, BLOCK_YUM, ZERO, Story, covered, listening, ready
 
 Tale = Callable[[], Story]
 
@@ -144,6 +144,199 @@ def absent() -> Story:
     story.wait(2)
     story.boot()
     return story
+
+
+def killed_soon() -> Story:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    kill(story)
+    story.write(pod)
+    return story
+
+
+def killed_twice() -> Story:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    for _ in range(2):
+        kill(story)
+        story.write(pod)
+    return story
+
+
+def kill(story: Story) -> None:
+    story.wait(1)
+    story.kill()
+    story.wait(2)
+    story.revive()
+    story.boot()
+
+
+@pytest.mark.parametrize("tale", [killed_soon, killed_twice])
+def test_what_a_daemon_wrote_counts_though_its_end_is_heard_before(tale: Tale) -> None:
+    story = tale()
+    heard = story.history
+    first = next(i for i, (at, _) in enumerate(heard) if at >= ZERO)
+    rest = sorted(heard[first:], key=lambda one: stream_of(one[1]) != "kubernetes/pods")
+    other = ending([*heard[:first], *rest], started=heard[0][0], until=story.now).report
+    usual = story.report()
+    assert other.containers == usual.containers
+    assert other.gaps == usual.gaps
+
+
+CHANGES: dict[str, Callable[[Story], None]] = {
+    "edited": lambda story: story.edit(story.policies[0]),
+    "removed": lambda story: story.remove(story.policies[0]),
+    "relabelled": lambda story: story.relabel(story.pods[-1], app="other"),
+    "disabled": lambda story: story.annotate(story.pods[-1], kubearmor_policy="disabled"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_loss_that_a_change_of_the_pair_ends_is_over_when_that_came(change: str) -> None:
+    """Whatever else was heard before it."""
+    story = ready()
+    story.learn(story.policy("own", labels={"app": "cart"}))
+    covered(story, labels={"app": "cart"})
+    story.wait(1)
+    story.kill()
+    story.wait(3)
+    before = len(story.history)
+    CHANGES[change](story)
+    after = len(story.history)
+    story.wait(2)
+    story.namespace("else")
+    heard = story.history
+    other = ending(
+        [*heard[:before], *heard[after:], *heard[before:after]],
+        started=heard[0][0],
+        until=story.now,
+    ).report
+    (gap,) = story.report().gaps
+    assert (gap.state, gap.until) == ("closed", (heard[before][0], heard[before][0]))
+    assert other.gaps == (gap,)
+    assert other.containers == story.report().containers
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "unheard of"])
+def test_an_alert_tells_a_nodes_clock_whether_its_container_is_known_or_not(*, ended: bool) -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    before = len(story.history)
+    pod = covered(story)
+    story.wait(1)
+    story.alert(pod, ago=-0.5)
+    if ended:
+        story.delete(pod)
+    heard = story.history
+    *others, alert = sorted(heard[before:], key=lambda one: stream_of(one[1]) == "alerts/relay")
+    late = [*others, alert] if ended else [alert, *others]
+    other = ending([*heard[:before], *late], started=heard[0][0], until=story.now).report
+    usual = story.report()
+    assert usual.nodes[0].clock_offset_seconds == pytest.approx((-1.5, -0.5), abs=1e-3)
+    assert other.nodes == usual.nodes
+
+
+@pytest.mark.parametrize("rules", [BLOCK_YUM, AUDIT_APT], ids=["block", "audit"])
+@pytest.mark.parametrize("end", [Story.kill, Story.replace])
+def test_a_pod_that_is_being_deleted_keeps_what_it_had_whatever_its_daemon_does_since(
+    end: Callable[[Story], object], rules: dict[str, object]
+) -> None:
+    """Though what it had is heard only after the end of that daemon."""
+    story = ready()
+    story.learn(story.cluster_policy(rules=rules))
+    story.wait(1)
+    before = len(story.history)
+    pod = story.pod()
+    story.register(pod)
+    story.see(pod)
+    story.push(pod) if rules is BLOCK_YUM else story.intend(pod)
+    story.wait(2)
+    story.terminate(pod)
+    story.wait(1)
+    end(story)
+    heard = story.history
+    pods = [one for one in heard[before:] if stream_of(one[1]) == "kubernetes/pods"]
+    rest = [one for one in heard[before:] if one not in pods]
+    other = ending([*heard[:before], *pods, *rest], started=heard[0][0], until=story.now).report
+    usual = story.report()
+    assert other.containers == usual.containers
+    assert other.gaps == usual.gaps == ()
+
+
+@pytest.mark.parametrize("change", ["edited", "removed"])
+def test_of_a_pod_that_is_being_deleted_no_revision_is_shown_that_came_or_went_since(
+    change: str,
+) -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = covered(story)
+    before = len(story.history)
+    story.terminate(pod)
+    after = len(story.history)
+    story.wait(1)
+    CHANGES[change](story)
+    heard = story.history
+    other = ending(
+        [*heard[:before], *heard[after:], *heard[before:after]],
+        started=heard[0][0],
+        until=story.now,
+    ).report
+    assert [pair.verdict for pair in story.container(pod).policies if pair.expected] == []
+    assert other.containers == story.report().containers
+
+
+def test_a_removal_of_rules_that_is_read_before_its_policys_deletion_is_heard_is_withdrawn() -> (
+    None
+):
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = covered(story)
+    story.wait(30)
+    before = len(story.history)
+    story.remove(policy)
+    after = len(story.history)
+    story.wait(0.02)
+    story.learn(policy, action="modified")
+    story.strip(pod)
+    heard = story.history
+    late = [*heard[:before], *heard[after:], *heard[before:after]]
+    report = ending(late, started=heard[0][0], until=story.now).report
+    assert [gap.state for gap in report.gaps] == ["withdrawn"]
+
+
+def _effect_first(*, after: float) -> tuple[Report, Report]:
+    """A story told with an alert at its end, and with the alert heard before the lines."""
+    story = ready()
+    story.learn(story.cluster_policy())
+    story.wait(30)
+    pod = story.pod()
+    lines = len(story.history)
+    story.wait(1)
+    story.register(pod)
+    story.see(pod)
+    story.push(pod)
+    end = len(story.history)
+    story.wait(after)
+    story.alert(pod)
+    heard = story.history
+    other = [*heard[:lines], *heard[end:], *heard[lines:end]]
+    return story.report(), ending(other, started=heard[0][0], until=story.now).report
+
+
+@pytest.mark.parametrize("after", [2.0, 20.0])
+def test_rules_whose_effect_is_reported_before_their_lines_are_read_were_there_by_the_lines(
+    after: float,
+) -> None:
+    usual, other = _effect_first(after=after)
+    assert other.containers == usual.containers
+
+
+def test_a_gap_that_an_effect_ended_was_none_if_the_lines_show_so() -> None:
+    _, other = _effect_first(after=20)
+    assert [(gap.state, gap.cause) for gap in other.gaps] == [("withdrawn", "daemon-hung")]
 
 
 TALES: tuple[Tale, ...] = (

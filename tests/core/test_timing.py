@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from monitor.core.exposure import Exposure, Window
 from monitor.core.model import Changed, ContainerTiming, Interval, PolicyTiming, ProofTiming
 from tests.core.histories import ending
-from tests.core.stories import BLOCK_YUM, Story, covered, listening, ready
+from tests.core.stories import AUDIT_APT, BLOCK_YUM, Story, covered, listening, ready
 
 
 def container_timings(story: Story) -> list[ContainerTiming]:
@@ -86,6 +86,40 @@ def test_each_revision_has_its_own_delay() -> None:
     policy = story.cluster_policy()
     story.learn(policy)
     pod = covered(story)
+    story.wait(50)
+    story.edit(policy)
+    story.wait(6)
+    story.learn(policy, action="modified")
+    story.intend(pod)
+    assert holds(story.pair(pod).delay_seconds, 6)
+
+
+def test_the_first_write_counts_for_rules_that_only_audit() -> None:
+    story = ready()
+    story.learn(story.cluster_policy(rules=AUDIT_APT))
+    pod = story.pod()
+    story.register(pod)
+    story.wait(2)
+    story.see(pod)
+    story.intend(pod)
+    story.wait(5)
+    story.intend(pod)
+    story.wait(15)
+    assert holds(story.pair(pod).delay_seconds, 2)
+
+
+def test_a_revision_that_is_newer_than_a_daemons_restart_has_its_own_delay() -> None:
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = covered(story)
+    story.wait(50)
+    story.kill()
+    story.wait(5)
+    story.revive()
+    story.boot()
+    story.write(pod)
+    assert holds(story.pair(pod).delay_seconds, 0)
     story.wait(50)
     story.edit(policy)
     story.wait(6)
