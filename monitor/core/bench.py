@@ -34,7 +34,7 @@ from monitor.core.pairs import SPARED, answers, pair_state, worst
 from monitor.core.propagation import Propagation
 from monitor.core.timing import container_timing, delay_of, note_delays, proof_timing
 from monitor.core.verdict import Judged
-from monitor.core.views import Instant, Views, as_it_was
+from monitor.core.views import Instant, Views, as_of
 from monitor.core.world import World
 
 OVER: Final = "over/"
@@ -94,9 +94,7 @@ class Bench:
             yield from self._drop_deleted(container, container.frozen, view, now=now)
             return
         container.frozen = None
-        as_of = now
-        if since is not None:
-            view, as_of = as_it_was(view, since), min(now, since)
+        view, then = as_of(since, view, now=now)
         spared = exemption(container, view)
         if spared is not None:
             standing, judged = NEVER, dict.fromkeys(container.expected.keys, spared)
@@ -109,7 +107,7 @@ class Bench:
             if self._is_settled(container, standing):
                 self._freeze(container, view, {}, standing=standing)
                 return
-            judged = self._judge.pairs(container, view, standing=standing, now=as_of)
+            judged = self._judge.pairs(container, view, standing=standing, now=then)
         judged = self._judge.of_before_its_end(container, judged)
         told = answers(judged)
         if container.effect_first:

@@ -23,6 +23,7 @@ from monitor.core.prediction import depends_on_labels
 from monitor.core.reading import has_reached
 from monitor.core.standing import applied, stand
 from monitor.core.verdict import Judged
+from monitor.core.views import as_of
 from monitor.core.world import World
 
 
@@ -161,6 +162,7 @@ class Judge:
         if container.frozen is not None:
             return dict(container.frozen)
         self.convene()
+        view, now = as_of(container.pod.deleting_since, view, now=now)
         spared = exemption(container, view)
         if spared is not None:
             judged = dict.fromkeys(container.expected.keys, spared)

@@ -98,7 +98,14 @@ class Views:
         return is_expired((node.text, relay, own))
 
 
-def as_it_was(view: NodeView, since: float) -> NodeView:
+def as_of(deletion: float | None, view: NodeView, *, now: float) -> tuple[NodeView, float]:
+    """How and when a Pod's containers are judged: as of its deletion, if one has begun."""
+    if deletion is None:
+        return view, now
+    return _as_it_was(view, deletion), now if view.blind else min(now, deletion)
+
+
+def _as_it_was(view: NodeView, since: float) -> NodeView:
     """A node with the daemon that ran there when a Pod's deletion began, if it has ended since.
 
     What that daemon had in force stands for the Pod's containers, whatever is heard first.
