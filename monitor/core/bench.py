@@ -94,7 +94,9 @@ class Bench:
             yield from self._drop_deleted(container, container.frozen, view, now=now)
             return
         container.frozen = None
-        view, then = as_of(since, view, now=now)
+        then = now
+        if since is not None:
+            view, then = as_of(since, view, now=now)
         spared = exemption(container, view)
         if spared is not None:
             standing, judged = NEVER, dict.fromkeys(container.expected.keys, spared)
@@ -105,7 +107,8 @@ class Bench:
             if not container.effect_first:
                 standing = self._judge.standing(container, view)
             if self._is_settled(container, standing):
-                self._freeze(container, view, {}, standing=standing)
+                if since is not None and not view.blind:
+                    container.frozen = self._as_reported(container, view, {}, standing=standing)
                 return
             judged = self._judge.pairs(container, view, standing=standing, now=then)
         judged = self._judge.of_before_its_end(container, judged)
@@ -116,24 +119,22 @@ class Bench:
         self._remember(container, view, judged, told, standing=standing)
         yield from self._announce(container, view, judged, told, standing=standing, now=now)
         self._plan(container, told, now=now)
-        self._freeze(container, view, judged, standing=standing)
+        if since is not None and not view.blind:
+            container.frozen = self._as_reported(container, view, judged, standing=standing)
 
-    def _freeze(
+    def _as_reported(
         self,
         container: ContainerRecord,
         view: NodeView,
         judged: dict[PolicyKey, Judged],
         *,
         standing: frozenset[PolicyKey],
-    ) -> None:
-        """Keep what is so now that its Pod is being deleted, each pair as a report shows it."""
+    ) -> dict[PolicyKey, Judged]:
+        """What was so when its Pod's deletion began, each pair as a report shows it."""
         since = container.pod.deleting_since
-        if since is None or view.blind:
-            return
-        if container.effects is not None:
-            container.frozen = self._judge.whole(container, view, now=since)
-        else:
-            container.frozen = self._judge.stood(container, view, standing) | judged
+        if container.effects is not None and since is not None:
+            return self._judge.whole(container, view, now=since)
+        return self._judge.stood(container, view, standing) | judged
 
     def _drop_deleted(
         self,

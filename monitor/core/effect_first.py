@@ -39,7 +39,7 @@ def note_effects(
     if container.effects is None or not view.followed:
         return
     noted = container.effect_first or {}
-    exposed = {pair.policy: pair.since for pair in container.uncovered}
+    exposed = {pair.policy: pair for pair in container.uncovered}
     for key, verdict in judged.items():
         if verdict.grade != "proven" or verdict.written is None or key in noted:
             continue

@@ -88,13 +88,12 @@ def ended_windows(
     `let_go` tells when a pair stopped to be one that counts, if that can be told.
     """
     exposed = {pair.policy: pair for pair in container.uncovered}
-    instants = {pair.policy: pair.since for pair in container.uncovered}
     latest: Window | None = None
     for key, verdict in judged.items():
         if verdict.written is None:
             continue
         if verdict.verdict == "covered":
-            since = exposed_since(container, policies[key], view, exposed=instants)
+            since = exposed_since(container, policies[key], view, exposed=exposed)
         else:
             since = _exposed_before(verdict, container, policies[key], exposed.get(key))
         # Most pairs of a container have the same window.
@@ -133,14 +132,14 @@ def exposed_since(
     policy: "PolicyState",
     view: "NodeView",
     *,
-    exposed: "Mapping[PolicyKey, Interval | None]",
+    exposed: "Mapping[PolicyKey, Uncovered]",
 ) -> Interval | None:
     """Since when a pair that is covered now was not; None if it was all the time.
 
-    `exposed`: since when those were not covered that were not at the last judgement.
+    `exposed`: those that were not covered at the last judgement.
     """
     if policy.key in exposed:
-        since = exposed[policy.key]
+        since = exposed[policy.key].since
         return since if since is None else later(since, policy.changed)
     if policy.key not in container.covered:
         needed = later(container.started, policy.changed)

@@ -171,7 +171,7 @@ class World:
                 self._mark_fleet(daemon.daemon_set)
         deleting = state is not None and state.deleting
         former = state.labels if state is not None else None
-        labels = former if former and deleting else self._labels_of(pod, former=former)
+        labels = former if former is not None and deleting else self._labels_of(pod, former=former)
         if state is None:
             state = self.pods[pod.metadata.uid] = PodState(pod, labels=labels, at=at)
             self.pods_by_key[state.key] = state
