@@ -341,7 +341,8 @@ class Bench:
         now: float,
     ) -> None:
         """Note which exposures this judgement ends."""
-        note_effects(container, judged, view, policies=self._world.policies)
+        if container.effects is not None:
+            note_effects(container, judged, view, policies=self._world.policies)
         windows = list(
             ended_windows(
                 container,

@@ -36,7 +36,7 @@ def note_effects(
     policies: Mapping[PolicyKey, PolicyState],
 ) -> None:
     """Note which pairs this judgement covers by their effect alone, while lines may yet come."""
-    if container.effects is None or not view.followed:
+    if not view.followed:
         return
     noted = container.effect_first or {}
     exposed = {pair.policy: pair for pair in container.uncovered}

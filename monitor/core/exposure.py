@@ -138,9 +138,12 @@ def exposed_since(
 
     `exposed`: those that were not covered at the last judgement.
     """
-    if policy.key in exposed:
-        since = exposed[policy.key].since
-        return since if since is None else later(since, policy.changed)
+    known = exposed.get(policy.key)
+    if known is not None:
+        since = known.since
+        if since is None or policy.changed[1] <= since[0]:
+            return since
+        return later(since, policy.changed)
     if policy.key not in container.covered:
         needed = later(container.started, policy.changed)
         relabelled = (container.since_relabel or {}).get(policy.key)

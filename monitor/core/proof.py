@@ -111,7 +111,7 @@ class Proof(Attachment):
 
     # --- what was ---------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def lost(self) -> Lost | None:
         """To which end of an incarnation a pair that was covered was lost."""
         incarnation = self._lost_with

@@ -34,9 +34,12 @@ def note_delays(
     """
     delays: dict[PolicyKey, Interval] = {}
     known: dict[tuple[Interval, Interval], Interval] = {}
+    present, started = view.phase_since if view.phase == "ready" else None, container.started
     for key in fresh:
-        written, ready = judged[key].written, _ready_since(view, judged[key])
-        needed = needed_since(container, expectation.policies[key])
+        verdict, changed = judged[key], expectation.policies[key].changed
+        written = verdict.written
+        ready = present if verdict.under is None else _initialized(view, verdict.under)
+        needed = started if changed[1] <= started[0] else later(started, changed)
         if written is None or ready is None or ready[1] > needed[1]:
             continue
         if (written, needed) not in known:
@@ -53,11 +56,9 @@ def note_delays(
         container.delays = delays | (container.delays or {})
 
 
-def _ready_since(view: NodeView, judged: Judged) -> Interval | None:
-    """Since when the daemon that wrote a pair's rules had initialised; None if it had not."""
-    if judged.under is None:
-        return view.phase_since if view.phase == "ready" else None
-    incarnation = view.node.incarnations.get(judged.under)
+def _initialized(view: NodeView, identity: tuple[str, int]) -> Interval | None:
+    """Since when an incarnation of the node's daemon had initialised; None if it had not."""
+    incarnation = view.node.incarnations.get(identity)
     return incarnation.initialized_at if incarnation is not None else None
 
 
