@@ -27,6 +27,7 @@ DECIDING: Final[dict[str, frozenset[str]]] = {
     "silence.py": frozenset(),
     "prediction.py": frozenset(),
     "collision.py": frozenset(),
+    "draws.py": frozenset(),
     "reading.py": frozenset(),
     "sight.py": frozenset(),
     "apparmor.py": frozenset(),
