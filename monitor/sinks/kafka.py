@@ -26,7 +26,7 @@ from aiokafka.partitioner import murmur2
 from monitor.clock import Clock, SystemClock
 from monitor.errors import MonitorError
 from monitor.retry import Backoff
-from monitor.sinks.kafka_brokers import KafkaSettings, Said, connection, ensure_topics
+from monitor.sinks.kafka_brokers import KafkaSettings, Said, connection, ensure_topics, refusal
 from monitor.wire.events import Record, headers
 
 log = logging.getLogger(__name__)
@@ -118,6 +118,8 @@ class KafkaSink:
                 raise
             except Exception as error:  # noqa: BLE001  # whatever it was, a new producer is tried
                 failure = error
+            if isinstance(failure, errors.KafkaConnectionError):
+                failure = await refusal(self._settings) or failure
             self._report(failure)
             if not isinstance(failure, RECORD_REFUSED):
                 await self._clock.sleep(self._backoff.next())

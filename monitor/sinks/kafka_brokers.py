@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.conn import collect_hosts, create_conn
 from msgspec import Struct
 
 from monitor.sinks import COMPACTED_TOPICS
@@ -77,6 +78,17 @@ def connection(settings: KafkaSettings) -> dict[str, Any]:
             password = Path(settings.sasl_password_file).read_text(encoding="utf-8")
             options["sasl_plain_password"] = password.strip()
     return options
+
+
+async def refusal(settings: KafkaSettings) -> Exception | None:
+    """Return why a broker cannot be talked to: the client tells it to its log alone."""
+    try:
+        options = connection(settings)
+        for host, port, _ in collect_hosts(options.pop("bootstrap_servers")):
+            (await create_conn(host, port, **options)).close()
+    except (OSError, TimeoutError, errors.KafkaError) as error:
+        return error
+    return None
 
 
 async def ensure_topics(settings: KafkaSettings, said: Said) -> None:

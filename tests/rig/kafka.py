@@ -7,8 +7,10 @@ from typing import Self
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
+from msgspec import Struct
 
 from tests.rig import install
+from tests.rig.certificates import Certificates
 from tests.rig.ports import free_ports
 from tests.rig.processes import Child, run_once
 
@@ -16,17 +18,49 @@ LOGGING = Path(__file__).parent / "kafka/log4j2.properties"
 CLUSTER_ID = "cmlnLXJpZy1yaWctcmlnLQ"
 
 
-class Broker:
-    """A PLAINTEXT broker that keeps its port and its data over `kill` and `start`.
+class Security(Struct, frozen=True, kw_only=True):
+    """What the listener for strangers asks of them: a certificate, a name and a password."""
 
-    Topics are never created by themselves, and records are never too old to keep.
-    Use it as a context manager, or `start` and `stop` it.
+    certificates: Certificates
+    name: str
+    password: str
+
+    def properties(self) -> dict[str, str]:
+        """Kafka's settings of the listener; `server` names the broker's own certificate."""
+        login = "org.apache.kafka.common.security.plain.PlainLoginModule"
+        users = f'{login} required user_{self.name}="{self.password}";'
+        prefix = "listener.name.secured."
+        return {
+            f"{prefix}ssl.keystore.type": "PEM",
+            f"{prefix}ssl.keystore.location": str(self.certificates.bundle("server")),
+            f"{prefix}ssl.truststore.type": "PEM",
+            f"{prefix}ssl.truststore.location": str(self.certificates.authority),
+            f"{prefix}ssl.client.auth": "required",
+            f"{prefix}sasl.enabled.mechanisms": "PLAIN",
+            f"{prefix}plain.sasl.jaas.config": users,
+        }
+
+
+class Broker:
+    """A broker that keeps its ports and its data over `kill` and `start`.
+
+    Its listener `bootstrap` is PLAINTEXT, `secured` SASL_SSL where `security` is given. Topics are
+    never created by themselves, and records are never too old to keep. Use it as a context manager,
+    or `start` and `stop` it.
     """
 
-    def __init__(self, *, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        security: Security | None = None,
+    ) -> None:
         self.folder = folder
-        self.port, self._controller_port = free_ports(2)
+        self.port, secured, self._controller_port = free_ports(3)
         self.bootstrap = f"127.0.0.1:{self.port}"
+        self.secured = f"127.0.0.1:{secured}"
+        self._security = security
         self._settings = dict(settings or {})
         self._properties = folder / "server.properties"
         self._java = (
@@ -98,15 +132,19 @@ class Broker:
         await run_once((*self._java, *tool, "-c", str(self._properties)))
 
     def _all_settings(self) -> dict[str, str]:
+        listeners = f"PLAINTEXT://{self.bootstrap}"
+        if self._security is not None:
+            listeners += f",SECURED://{self.secured}"
         return {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://{self.bootstrap},"
-            f"CONTROLLER://127.0.0.1:{self._controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "advertised.listeners": listeners,
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,"
+            "SECURED:SASL_SSL",
+            **(self._security.properties() if self._security is not None else {}),
             "log.dirs": str(self.folder / "logs"),
             "auto.create.topics.enable": "false",
             "log.retention.ms": "-1",
