@@ -32,13 +32,15 @@ $(INSTALLED): pyproject.toml requirements/uv.lock requirements/dev.lock
 demo: install
 	$(BIN)/kubearmor-monitor demo $(DEMO)
 
+# The thorough tests go through thousands of histories: being watched for coverage would slow them.
 test: install
 	$(MAKE) --no-print-directory check servers
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not servers" -n 2
+	$(BIN)/coverage run -m pytest -m "not servers and not thorough" -n 2
 	$(BIN)/coverage run -m pytest -m servers -n 2 --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
+	$(BIN)/pytest -m "thorough and not servers" -n 2
 
 test-fast: install
 	$(BIN)/pytest -m "not servers and not thorough" -n 2 -q
