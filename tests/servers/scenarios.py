@@ -113,7 +113,9 @@ class RealCluster:
     @perform.register
     async def _(self, step: steps.Remove) -> None:
         namespace, _, name = step.pod.partition("/")
-        await self.cluster.admin.delete(PODS, name, namespace=namespace, grace=0)
+        # Forced, it would be gone at once, and what the fake kubelet is just about to tell of it
+        # would be told of the next Pod of that name.
+        await self.cluster.admin.delete(PODS, name, namespace=namespace)
         await self._until(namespace, name, None)
 
     @perform.register
