@@ -90,14 +90,14 @@ class IncarnationLog:
         """Read it to its end, or for as long as it is wanted and may be readable."""
         while not self._is_superseded():
             running = self._runs()
-            end = await self._read_past(complete=not running)
-            if end is None and not running:
+            unread = await self._read_past(complete=not running)
+            if unread is None and not running:
                 break
-            end = end or await self._read_present()
+            end = unread or await self._read_present()
             if end == "quiet":
                 continue
             self._down(self._reason(end))
-            if isinstance(end, Failure) and self._is_over(end):
+            if isinstance(end, Failure) and self._is_over(end, broke=unread is None):
                 return
             await self._pause(end)
         self._down(CONTAINER_ENDED)
@@ -208,10 +208,13 @@ class IncarnationLog:
         prompt = self._runs() and not self._fails_slowly
         return self._means.openings if prompt else self._means.other_openings
 
-    def _is_over(self, failure: Failure) -> bool:
-        """Whether a container that cannot be read will never be readable."""
+    def _is_over(self, failure: Failure, *, broke: bool) -> bool:
+        """Whether a container that cannot be read will never be readable.
+
+        `broke`: it was being read, and what it wrote since may be read by asking once more.
+        """
         if not self._wanted.holds(self._target):
-            return True
+            return not broke
         return not self._runs() and failure.kind in {"absent", "refused"}
 
     def _is_left(self) -> bool:

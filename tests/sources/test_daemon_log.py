@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 from aiohttp import web
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -938,6 +938,7 @@ SCENES = st.lists(
 
 @settings(max_examples=25, deadline=None)
 @given(SCENES)
+@example([Play.wait, Play.wait, Play.cut, Play.replace, Play.restart])
 def test_every_line_of_every_pod_comes_once_and_in_its_order(
     scenes: list[Callable[[Play], Awaitable[None]]],
 ) -> None:

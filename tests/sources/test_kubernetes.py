@@ -436,7 +436,7 @@ async def test_a_kind_that_is_not_installed_is_a_state_and_its_installation_is_n
     await stage.start(Collection("kubearmorpolicies"))
     await becomes(lambda: stage.clock.sleepers == (60.0,))
     absent = list(stage.intake.observations)
-    await passes(stage.clock, lambda: len(stage.intake.observations) == 4, step=60)
+    await passes(stage.clock, lambda: len(stage.intake.observations) == 4)
 
     nothing = Listed("kubearmorpolicies", ())
     assert absent == [SourceUp(name, "not installed"), nothing]
