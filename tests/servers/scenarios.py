@@ -18,6 +18,7 @@ from tests.rig.wait import eventually
 
 SYSTEM = "kubearmor"
 SECONDS = 60.0
+KUBELET_PAUSE = 1.0
 POLICY_PAUSE = 1.6
 """Seconds between policies of different scenarios: those handled at once are a finding."""
 
@@ -113,10 +114,10 @@ class RealCluster:
     @perform.register
     async def _(self, step: steps.Remove) -> None:
         namespace, _, name = step.pod.partition("/")
-        # Forced, it would be gone at once, and what the fake kubelet is just about to tell of it
-        # would be told of the next Pod of that name.
-        await self.cluster.admin.delete(PODS, name, namespace=namespace)
+        await self.cluster.admin.delete(PODS, name, namespace=namespace, grace=0)
         await self._until(namespace, name, None)
+        # What the fake kubelet is about to tell of it would be told of the next Pod of that name.
+        await asyncio.sleep(KUBELET_PAUSE)
 
     @perform.register
     async def _(self, step: steps.Recreate) -> None:
