@@ -222,7 +222,7 @@ class Bench:
         standing: frozenset[PolicyKey],
         now: float,
     ) -> Iterator[Announcement]:
-        healed = {key: v.written for key, v in judged.items() if v.written is not None}
+        healed = _written(judged)
         exposed = [
             self._exposed(container, view, key, verdict, now=now)
             for key, verdict in judged.items()
@@ -364,8 +364,7 @@ class Bench:
         policies = self._world.policies
         written = dict(corrected(container, judged, view, policies=policies))
         if written:
-            healed = {k: v.written for k, v in judged.items() if v.written is not None}
-            yield from self._ledger.correct(container.id, written, healed=healed)
+            yield from self._ledger.correct(container.id, written, healed=_written(judged))
 
     # --- ends -----------------------------------------------------------------------------------
 
@@ -426,6 +425,11 @@ class Bench:
         if evidence is None or not evidence.removed or not container.covered:
             return 0.0
         return sum(difference(instant, node.clock.instant(evidence.removed))) / 2
+
+
+def _written(judged: Mapping[PolicyKey, Judged]) -> dict[PolicyKey, Interval]:
+    """When the rules of each pair were written, of those where that is known."""
+    return {key: pair.written for key, pair in judged.items() if pair.written is not None}
 
 
 def _uncovered(judged: Mapping[PolicyKey, Judged]) -> tuple[Uncovered, ...]:

@@ -3,19 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
 import pytest_asyncio
 
-from monitor.sinks.kafka import KafkaSink
 from monitor.sinks.kafka_brokers import KafkaSettings
-from monitor.sinks.outbox import MemoryOutbox
 from tests.rig.certificates import Certificates
 from tests.rig.kafka import Broker, Security
 from tests.rig.wait import eventually
-from tests.servers.test_kafka_sink import received
+from tests.servers.test_kafka_sink import Delivery, delivering_with, received
 from tests.sinks.records import record
 
 NAME, PASSWORD = "monitor", "open-sesame"
@@ -47,38 +43,12 @@ def settings_of(broker: Broker, *, prefix: str, password: Path, trusted: str) ->
     )
 
 
-class Delivery:
-    """A sink that has something to tell, and why it could not."""
+async def refused(delivery: Delivery) -> None:
+    async def is_refused() -> bool:
+        assert delivery.reasons
+        return True
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self.reasons: list[str] = []
-        self.outbox = MemoryOutbox()
-        self._sink = KafkaSink(self.outbox, settings, failed=self.reasons.append)
-
-    async def __aenter__(self) -> Self:
-        self.outbox.append([TOLD])
-        self._task = asyncio.create_task(self._sink.deliver())
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._task.cancel()
-        await asyncio.wait({self._task})
-
-    async def done(self) -> None:
-        async with asyncio.timeout(SECONDS):
-            await self.outbox.drained()
-
-    async def refused(self) -> None:
-        async def is_refused() -> bool:
-            assert self.reasons
-            return True
-
-        await eventually(is_refused, within=SECONDS)
+    await eventually(is_refused, within=SECONDS)
 
 
 @pytest.fixture
@@ -93,10 +63,11 @@ async def values(broker: Broker, topic: str) -> list[bytes | None]:
 
 
 async def test_records_arrive_over_tls_with_a_certificate_and_a_password(
-    guarded: Broker, password: Path
+    guarded: Broker, password: Path, tmp_path: Path
 ) -> None:
     settings = settings_of(guarded, prefix="known.", password=password, trusted="authority")
-    async with Delivery(settings) as delivery:
+    async with delivering_with(settings, tmp_path / "outbox") as delivery:
+        delivery.outbox.append([TOLD])
         await delivery.done()
 
     assert await values(guarded, "known.gaps") == [TOLD.data]
@@ -104,12 +75,13 @@ async def test_records_arrive_over_tls_with_a_certificate_and_a_password(
 
 
 async def test_a_password_that_is_corrected_in_its_file_is_tried_without_a_restart(
-    guarded: Broker, password: Path, caplog: pytest.LogCaptureFixture
+    guarded: Broker, password: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     await asyncio.to_thread(password.write_text, "open-barley")
     settings = settings_of(guarded, prefix="late.", password=password, trusted="authority")
-    async with Delivery(settings) as delivery:
-        await delivery.refused()
+    async with delivering_with(settings, tmp_path / "outbox") as delivery:
+        delivery.outbox.append([TOLD])
+        await refused(delivery)
         await asyncio.to_thread(password.write_text, PASSWORD)
         await delivery.done()
 
@@ -119,11 +91,12 @@ async def test_a_password_that_is_corrected_in_its_file_is_tried_without_a_resta
 
 
 async def test_a_broker_that_is_not_trusted_is_told_nothing_and_the_log_says_why(
-    guarded: Broker, password: Path, caplog: pytest.LogCaptureFixture
+    guarded: Broker, password: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = settings_of(guarded, prefix="false.", password=password, trusted="client")
-    async with Delivery(settings) as delivery:
-        await delivery.refused()
+    async with delivering_with(settings, tmp_path / "outbox") as delivery:
+        delivery.outbox.append([TOLD])
+        await refused(delivery)
 
     assert set(delivery.reasons) == {"connection"}
     assert "certificate verify failed" in said_of(caplog)

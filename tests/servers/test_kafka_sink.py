@@ -63,10 +63,15 @@ async def delivering(
     prefix: str,
     **settings: Any,
 ) -> AsyncIterator[Delivery]:
+    known = KafkaSettings(brokers=(broker.bootstrap,), prefix=prefix, **settings)
+    async with delivering_with(known, path) as delivery:
+        yield delivery
+
+
+@asynccontextmanager
+async def delivering_with(settings: KafkaSettings, path: Path) -> AsyncIterator[Delivery]:
     outbox = await SqliteOutbox.open(path)
-    delivery = Delivery(
-        outbox, KafkaSettings(brokers=(broker.bootstrap,), prefix=prefix, **settings)
-    )
+    delivery = Delivery(outbox, settings)
     try:
         yield delivery
     finally:
