@@ -6,16 +6,16 @@ pairs were covered, and by which incarnation of the daemon; to what a covered pa
 gaps are open.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from monitor.core.causes import CAUSES
 from monitor.core.circumstances import Limits, NodeView
-from monitor.core.containers import NEVER, ContainerRecord, Uncovered
+from monitor.core.containers import ContainerRecord, Uncovered
 from monitor.core.deadlines import Deadlines
 from monitor.core.effect_first import corrected, note_effects
 from monitor.core.evidence import PolicyKey
-from monitor.core.exposure import Exposure, ended_windows, exposure_of, open_since
+from monitor.core.exposure import EXPOSED, Exposure, ended_windows, exposure_of, open_since
 from monitor.core.gaps import Exposed, Ledger
 from monitor.core.instants import difference
 from monitor.core.joining import Joining
@@ -30,10 +30,11 @@ from monitor.core.model import (
     PolicySetState,
 )
 from monitor.core.nodes import NodeState
-from monitor.core.pairs import SPARED, answers, pair_state, worst
+from monitor.core.pairs import pair_state
 from monitor.core.propagation import Propagation
 from monitor.core.timing import container_timing, delay_of, note_delays, proof_timing
-from monitor.core.verdict import Judged
+from monitor.core.verdict import SPARED, Judged
+from monitor.core.verdicts import Verdicts
 from monitor.core.views import Instant, Views, as_of
 from monitor.core.world import World
 
@@ -98,43 +99,30 @@ class Bench:
         if since is not None:
             view, then = as_of(since, view, now=now)
         spared = exemption(container, view)
-        if spared is not None:
-            standing, judged = NEVER, dict.fromkeys(container.expected.keys, spared)
-        else:
-            if container.effects is not None and not container.proven:
-                yield from self._first_proof(container, view, now=now)
-            standing = NEVER
-            if not container.effect_first:
-                standing = self._judge.standing(container, view)
-            if self._is_settled(container, standing):
-                if since is not None and not view.blind:
-                    container.frozen = self._as_reported(container, view, {}, standing=standing)
-                return
-            judged = self._judge.pairs(container, view, standing=standing, now=then)
-        judged = self._judge.of_before_its_end(container, judged)
-        told = answers(judged)
+        if spared is None and container.effects is not None and not container.proven:
+            yield from self._first_proof(container, view, now=now)
+        verdicts = self._judge.verdicts(container, view, spared=spared, now=then)
+        if self._is_settled(container, verdicts):
+            self._freeze(container, view, verdicts)
+            return
         if container.effect_first:
-            yield from self._correct(container, view, judged)
-        self._expose(container, view, judged, now=now)
-        self._remember(container, view, judged, told, standing=standing)
-        yield from self._announce(container, view, judged, told, standing=standing, now=now)
-        self._plan(container, told, now=now)
-        if since is not None and not view.blind:
-            container.frozen = self._as_reported(container, view, judged, standing=standing)
+            yield from self._correct(container, view, verdicts)
+        self._expose(container, view, verdicts, now=now)
+        self._remember(container, view, verdicts)
+        yield from self._announce(container, view, verdicts, now=now)
+        self._plan(container, verdicts, now=now)
+        self._freeze(container, view, verdicts)
 
-    def _as_reported(
-        self,
-        container: ContainerRecord,
-        view: NodeView,
-        judged: dict[PolicyKey, Judged],
-        *,
-        standing: frozenset[PolicyKey],
-    ) -> dict[PolicyKey, Judged]:
-        """What was so when its Pod's deletion began, each pair as a report shows it."""
+    def _freeze(self, container: ContainerRecord, view: NodeView, verdicts: Verdicts) -> None:
+        """Keep what is so when its Pod's deletion has begun, each pair as a report shows it."""
         since = container.pod.deleting_since
-        if container.effects is not None and since is not None:
-            return self._judge.whole(container, view, now=since)
-        return self._judge.stood(container, view, standing) | judged
+        if since is None or view.blind:
+            return
+        if container.effects is not None:
+            container.frozen = self._judge.whole(container, view, now=since)
+        else:
+            stood = self._judge.stood(container, view, verdicts.standing)
+            container.frozen = {**stood, **verdicts.by_policy}
 
     def _drop_deleted(
         self,
@@ -150,43 +138,35 @@ class Bench:
         left = self._judge.of_before_its_end(container, left)
         if len(left) < len(frozen):
             container.frozen = left
-            yield from self._announce(container, view, left, answers(left), standing=NEVER, now=now)
+            yield from self._announce(container, view, Verdicts(left), now=now)
 
     @staticmethod
-    def _is_settled(container: ContainerRecord, standing: frozenset[PolicyKey]) -> bool:
+    def _is_settled(container: ContainerRecord, verdicts: Verdicts) -> bool:
         """Whether all is covered, was so before, and was said so of these policies."""
         return (
-            standing is container.expected.members
+            verdicts.standing is container.expected.members
             and container.verdict == "covered"
             and container.announced is container.expected
         )
 
-    def _plan(self, container: ContainerRecord, told: tuple[Judged, ...], *, now: float) -> None:
-        recheck = min((j.recheck for j in told if j.recheck is not None), default=None)
+    def _plan(self, container: ContainerRecord, verdicts: Verdicts, *, now: float) -> None:
+        rechecks = (one.recheck for one in verdicts.distinct if one.recheck is not None)
+        recheck = min(rechecks, default=None)
         if recheck is None:
             self._deadlines.drop(container.id)
         else:
             later_on = recheck if recheck > now else now + self._limits.grace
             self._deadlines.put(container.id, later_on)
 
-    def _remember(
-        self,
-        container: ContainerRecord,
-        view: NodeView,
-        judged: dict[PolicyKey, Judged],
-        told: tuple[Judged, ...],
-        *,
-        standing: frozenset[PolicyKey],
-    ) -> None:
-        fresh = [key for key, verdict in judged.items() if verdict.verdict == "covered"]
-        timed = container.delay is not None or container.delays
+    def _remember(self, container: ContainerRecord, view: NodeView, verdicts: Verdicts) -> None:
+        told = verdicts.distinct
+        fresh = verdicts.where(_is_covered)
         known = fresh
-        if len(fresh) < len(judged):
-            known = [key for key, verdict in judged.items() if verdict.written is not None]
-        untimed = [key for key in known if delay_of(container, key) is None] if timed else known
-        if untimed:
-            note_delays(container, view, judged, untimed, expectation=self._world.expectation)
-        covered = standing if not fresh else standing.union(fresh)
+        if len(fresh) < len(verdicts.by_policy):
+            known = verdicts.where(_is_written)
+        if known:
+            self._note_delays(container, view, verdicts, known)
+        covered = verdicts.standing if not fresh else verdicts.standing.union(fresh)
         container.covered = self._world.expectation.common(container.expected.members, covered)
         if any(v.verdict == "lost" and v.opening.startswith("daemon:") for v in told):
             container.timed, container.recovering = False, True
@@ -200,6 +180,20 @@ class Bench:
             container.since_relabel = waiting or None
         if container.residual:
             self._drop_residual(container, view)
+
+    def _note_delays(
+        self,
+        container: ContainerRecord,
+        view: NodeView,
+        verdicts: Verdicts,
+        known: Collection[PolicyKey],
+    ) -> None:
+        untimed = known
+        if container.delay is not None or container.delays:
+            untimed = [key for key in known if delay_of(container, key) is None]
+        if untimed:
+            expectation = self._world.expectation
+            note_delays(container, view, verdicts.by_policy, untimed, expectation=expectation)
 
     def _drop_residual(self, container: ContainerRecord, view: NodeView) -> None:
         """A write after the change of labels took the rules away that are no longer expected."""
@@ -216,17 +210,15 @@ class Bench:
         self,
         container: ContainerRecord,
         view: NodeView,
-        judged: dict[PolicyKey, Judged],
-        told: tuple[Judged, ...],
+        verdicts: Verdicts,
         *,
-        standing: frozenset[PolicyKey],
         now: float,
     ) -> Iterator[Announcement]:
-        healed = _written(judged)
+        judged = verdicts.by_policy
+        healed = verdicts.written()
         exposed = [
-            self._exposed(container, view, key, verdict, now=now)
-            for key, verdict in judged.items()
-            if verdict.verdict in {"gap", "lost"} or verdict.held
+            self._exposed(container, view, key, judged[key], now=now)
+            for key in verdicts.where(_is_exposed)
         ]
         yield from self._ledger.update(
             container,
@@ -238,12 +230,12 @@ class Bench:
         )
         yield from self._arrivals(container, judged)
         before = (container.verdict, container.cause, container.uncovered)
-        container.verdict, container.cause = worst(judged, told, standing=standing)
-        container.uncovered = _uncovered(judged)
+        container.verdict, container.cause = verdicts.worst()
+        container.uncovered = verdicts.uncovered(container.expected)
         after = (container.verdict, container.cause, container.uncovered)
         if after != before or container.announced is not container.expected:
             container.announced = container.expected
-            yield from self._state(container, judged)
+            yield from self._state(container, verdicts)
         if container.verdict == "covered" and not container.timed and healed:
             container.timed = True
             yield container_timing(container, view, max(healed.values()))
@@ -263,7 +255,7 @@ class Bench:
                 return
 
     def _arrivals(
-        self, container: ContainerRecord, judged: dict[PolicyKey, Judged]
+        self, container: ContainerRecord, judged: Mapping[PolicyKey, Judged]
     ) -> Iterator[Announcement]:
         """The revisions that have now reached the last container of the node."""
         if not self._propagation.awaits(container.node):
@@ -275,10 +267,8 @@ class Bench:
                     policy, container.node, container.id, verdict.written
                 )
 
-    def _state(
-        self, container: ContainerRecord, judged: dict[PolicyKey, Judged]
-    ) -> Iterator[Announcement]:
-        expected = container.expected
+    def _state(self, container: ContainerRecord, verdicts: Verdicts) -> Iterator[Announcement]:
+        expected, policies, judged = container.expected, self._world.policies, verdicts.by_policy
         if not expected.announced:
             expected.announced = True
             yield PolicySetState(id=expected.id, policies=expected.references)
@@ -294,9 +284,10 @@ class Bench:
             cause=container.cause,
             policy_set=expected.id,
             not_covered=tuple(
-                pair_state(container, self._world.policies[key], verdict)
-                for key, verdict in judged.items()
-                if verdict.verdict not in SPARED
+                [
+                    pair_state(container, policies[key], judged[key])
+                    for key in verdicts.where(_asks_for_something)
+                ]
             ),
             exposure_seconds=exposure_of(container),
         )
@@ -336,11 +327,12 @@ class Bench:
         self,
         container: ContainerRecord,
         view: NodeView,
-        judged: dict[PolicyKey, Judged],
+        verdicts: Verdicts,
         *,
         now: float,
     ) -> None:
         """Note which exposures this judgement ends."""
+        judged = verdicts.by_policy
         if container.effects is not None:
             note_effects(container, judged, view, policies=self._world.policies)
         windows = list(
@@ -358,13 +350,13 @@ class Bench:
             self.exposed_seconds += container.exposure.add(windows)
 
     def _correct(
-        self, container: ContainerRecord, view: NodeView, judged: dict[PolicyKey, Judged]
+        self, container: ContainerRecord, view: NodeView, verdicts: Verdicts
     ) -> Iterator[Announcement]:
         """Take what was written before its effect was seen for what it is."""
         policies = self._world.policies
-        written = dict(corrected(container, judged, view, policies=policies))
+        written = dict(corrected(container, verdicts.by_policy, view, policies=policies))
         if written:
-            yield from self._ledger.correct(container.id, written, healed=_written(judged))
+            yield from self._ledger.correct(container.id, written, healed=verdicts.written())
 
     # --- ends -----------------------------------------------------------------------------------
 
@@ -405,14 +397,14 @@ class Bench:
             self._exposed(
                 container,
                 view,
-                pair.policy,
-                Judged("gap", cause="startup-window", since=pair.since, opening="start"),
+                key,
+                Judged("gap", cause="startup-window", since=group.since, opening="start"),
                 now=now,
             )
-            for pair in container.uncovered
-            if pair.policy in self._world.policies
-            and _was_needed(pair, instant)
-            and not self._judge.reached(container, pair.policy, view)
+            for group in container.uncovered
+            if _was_needed(group, instant)
+            for key in group.policies
+            if key in self._world.policies and not self._judge.reached(container, key, view)
         ]
         if waiting:
             yield from self._ledger.missed(container, waiting, until=instant, now=now)
@@ -427,22 +419,22 @@ class Bench:
         return sum(difference(instant, node.clock.instant(evidence.removed))) / 2
 
 
-def _written(judged: Mapping[PolicyKey, Judged]) -> dict[PolicyKey, Interval]:
-    """When the rules of each pair were written, of those where that is known."""
-    return {key: pair.written for key, pair in judged.items() if pair.written is not None}
+def _is_covered(judged: Judged) -> bool:
+    return judged.verdict == "covered"
 
 
-def _uncovered(judged: Mapping[PolicyKey, Judged]) -> tuple[Uncovered, ...]:
-    """What is kept of the pairs that are not covered: equal times are kept once, they are many."""
-    pairs = []
-    since: Interval | None = None
-    for key, pair in judged.items():
-        if pair.verdict not in SPARED:
-            since = since if since == pair.since else pair.since
-            pairs.append(Uncovered(policy=key, verdict=pair.verdict, cause=pair.cause, since=since))
-    return tuple(pairs)
+def _is_written(judged: Judged) -> bool:
+    return judged.written is not None
 
 
-def _was_needed(pair: Uncovered, end: Interval) -> bool:
-    """Whether the pair needed protection before its container ended, whatever was heard first."""
-    return pair.since is not None and pair.since[1] < end[1]
+def _is_exposed(judged: Judged) -> bool:
+    return judged.verdict in EXPOSED or judged.held
+
+
+def _asks_for_something(judged: Judged) -> bool:
+    return judged.verdict not in SPARED
+
+
+def _was_needed(group: Uncovered, end: Interval) -> bool:
+    """Whether pairs needed protection before their container ended, whatever was heard first."""
+    return group.since is not None and group.since[1] < end[1]

@@ -4,6 +4,7 @@ Every source is blind from the start of observation to its first `up`, and from 
 the next `up`. Instants are receive times.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from monitor.core.model import SourceState
@@ -13,10 +14,11 @@ OUTAGES_KEPT: Final = 1_000
 
 
 class Source:
-    """One source's history."""
+    """One source's history; `turned` is called when it becomes blind or sees again."""
 
     __slots__ = (
         "_ended_seconds",
+        "_turned",
         "awaits_list",
         "last_event",
         "name",
@@ -27,8 +29,9 @@ class Source:
         "up",
     )
 
-    def __init__(self, *, name: str, started: float) -> None:
+    def __init__(self, *, name: str, started: float, turned: Callable[[], None]) -> None:
         self.name = name
+        self._turned = turned
         self.up = False
         self.since = started
         self.reason = "not seen yet"
@@ -50,13 +53,17 @@ class Source:
             self.awaits_list = self.since
         self.restarts += 1
         self.up, self.since = True, at
+        self._turned()
         return True
 
     def hear(self, at: float) -> bool:
         """Something came from it; return whether that ended the wait for its list."""
         self.last_event = at
-        waited, self.awaits_list = self.awaits_list is not None, None
-        return waited
+        if self.awaits_list is None:
+            return False
+        self.awaits_list = None
+        self._turned()
+        return True
 
     @property
     def blind_since(self) -> float | None:
@@ -68,6 +75,7 @@ class Source:
         if not self.up:
             return False
         self.up, self.since, self.reason = False, at, reason
+        self._turned()
         return True
 
     def blind_seconds(self, now: float) -> float:
@@ -96,12 +104,15 @@ class Sources:
         self.by_name: dict[str, Source] = {}
         self.collections: dict[str, Source] = {}
         """Those of the API server's objects, by resource."""
+        self._blind: Mapping[str, float] | None = None
 
     def get(self, name: str) -> Source:
         """Return the source, blind since the start of observation if it is new."""
         found = self.by_name.get(name)
         if found is None:
-            found = self.by_name[name] = Source(name=name, started=self.started)
+            found = Source(name=name, started=self.started, turned=self._forget_blind)
+            self.by_name[name] = found
+            self._forget_blind()
             kind, _, resource = name.partition("/")
             if kind == "kubernetes":
                 self.collections[resource] = found
@@ -111,13 +122,21 @@ class Sources:
         """The source of the API server's objects of a kind."""
         return self.collections.get(resource) or self.get(f"kubernetes/{resource}")
 
-    def blind(self) -> dict[str, float]:
-        """Since when those of the API server's objects cannot be seen that cannot, by resource."""
-        return {
-            resource: since
-            for resource, source in self.collections.items()
-            if (since := source.blind_since) is not None
-        }
+    def blind(self) -> Mapping[str, float]:
+        """Since when those of the API server's objects cannot be seen that cannot, by resource.
+
+        The same mapping until one of them turns.
+        """
+        if self._blind is None:
+            self._blind = {
+                resource: since
+                for resource, source in self.collections.items()
+                if (since := source.blind_since) is not None
+            }
+        return self._blind
+
+    def _forget_blind(self) -> None:
+        self._blind = None
 
     def known(self, name: str) -> Source | None:
         """Return the source if anything was ever heard of it."""

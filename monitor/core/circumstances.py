@@ -41,7 +41,7 @@ class NodeView(Struct, frozen=True):
     unsupported: bool
     followed: bool
     seen_starting: float | None
-    blind: dict[str, float]
+    blind: Mapping[str, float]
     unsettled_since: float | None
     expired: bool
     configured_at: float

@@ -198,9 +198,9 @@ def _scheduled(status: PodStatus) -> Interval | None:
 
 
 class Uncovered(Struct, frozen=True, gc=False):
-    """A pair of a container that is not covered, as it was last judged."""
+    """Pairs of a container that are not covered, all for one reason, as they were last judged."""
 
-    policy: PolicyKey
+    policies: tuple[PolicyKey, ...]
     verdict: Verdict
     cause: str | None
     since: Interval | None

@@ -13,7 +13,7 @@ from monitor.core.apparmor import APPARMOR, profile_of
 from monitor.core.circumstances import NodeView
 from monitor.core.containers import ContainerRecord
 from monitor.core.evidence import PolicyKey
-from monitor.core.exposure import exposed_since
+from monitor.core.exposure import exposed_since, uncovered_by_policy
 from monitor.core.instants import difference
 from monitor.core.model import Interval
 from monitor.core.policies import PolicyState
@@ -39,7 +39,7 @@ def note_effects(
     if not view.followed:
         return
     noted = container.effect_first or {}
-    exposed = {pair.policy: pair for pair in container.uncovered}
+    exposed = uncovered_by_policy(container)
     for key, verdict in judged.items():
         if verdict.grade != "proven" or verdict.written is None or key in noted:
             continue

@@ -168,6 +168,7 @@ class Incarnation:
         self.dead_watches: dict[str, str] = {}
         self._latest_lines = (0, 0)
         self.knowledge = 0
+        self._learned: set[frozenset[PolicyKey]] = set()
         self.latest_lines: dict[
             tuple[frozenset[PolicyKey], str], tuple[tuple[int, int], int | None]
         ] = {}
@@ -184,6 +185,7 @@ class Incarnation:
         self._holders = {}
         self.pods = {}
         self.latest_lines = {}
+        self._learned = set()
 
     @property
     def read_whole(self) -> bool:
@@ -197,6 +199,15 @@ class Incarnation:
 
     def container(self, container_id: str) -> ContainerEvidence | None:
         return self.containers.get(container_id[:SHORT_ID])
+
+    def has_learned(self, keys: frozenset[PolicyKey]) -> bool:
+        """Whether there are lines about all of these policies."""
+        if keys in self._learned:
+            return True
+        if keys <= self.policies.keys():
+            self._learned.add(keys)
+            return True
+        return False
 
     def pod_line_before(self, pod: tuple[str, str], position: int) -> int:
         """The position of the last line about that Pod before `position`, 0 for none."""

@@ -87,7 +87,27 @@ def ended_windows(
 
     `let_go` tells when a pair stopped to be one that counts, if that can be told.
     """
-    exposed = {pair.policy: pair for pair in container.uncovered}
+    yield from _written_windows(container, judged, view, policies=policies)
+    for group in container.uncovered:
+        if group.verdict not in EXPOSED or group.since is None:
+            continue
+        for key in group.policies:
+            still = judged.get(key)
+            if still is None or still.verdict in {"exempt", "unsupported"}:
+                at = let_go(key)
+                until = now if at is None else at
+                yield group.since, (until, until)
+
+
+def _written_windows(
+    container: "ContainerRecord",
+    judged: "Mapping[PolicyKey, Judged]",
+    view: "NodeView",
+    *,
+    policies: "Mapping[PolicyKey, PolicyState]",
+) -> Iterator[Window]:
+    """The windows that are over because rules were written."""
+    exposed = uncovered_by_policy(container)
     latest: Window | None = None
     for key, verdict in judged.items():
         if verdict.written is None:
@@ -100,13 +120,11 @@ def ended_windows(
         if since is not None and (since, verdict.written) != latest:
             latest = (since, verdict.written)
             yield latest
-    for key, pair in exposed.items():
-        still = judged.get(key)
-        is_over = still is None or still.verdict in {"exempt", "unsupported"}
-        if is_over and pair.verdict in EXPOSED and pair.since is not None:
-            at = let_go(key)
-            until = now if at is None else at
-            yield pair.since, (until, until)
+
+
+def uncovered_by_policy(container: "ContainerRecord") -> "dict[PolicyKey, Uncovered]":
+    """What was last judged of each pair that was not covered."""
+    return {key: group for group in container.uncovered for key in group.policies}
 
 
 def _exposed_before(
@@ -156,11 +174,11 @@ def exposed_since(
 
 
 def open_since(container: "ContainerRecord") -> list[Interval]:
-    """Since when each of its pairs is exposed that is so now."""
+    """Since when pairs of it are exposed that are so now."""
     return [
-        pair.since
-        for pair in container.uncovered
-        if pair.verdict in EXPOSED and pair.since is not None
+        group.since
+        for group in container.uncovered
+        if group.verdict in EXPOSED and group.since is not None
     ]
 
 

@@ -18,9 +18,9 @@ from monitor.core.host_expectation import Selected, is_expected, is_in_excess
 from monitor.core.host_policies import HostPair, judge_host
 from monitor.core.model import PairState, Verdict
 from monitor.core.nodes import NodeState
-from monitor.core.pairs import SEVERITY, excess_state
+from monitor.core.pairs import excess_state
 from monitor.core.policies import PolicyState
-from monitor.core.verdict import Judged
+from monitor.core.verdict import SEVERITY, Judged
 from monitor.core.views import Views
 from monitor.core.world import World
 

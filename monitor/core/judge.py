@@ -23,6 +23,7 @@ from monitor.core.prediction import depends_on_labels
 from monitor.core.reading import has_reached
 from monitor.core.standing import applied, stand
 from monitor.core.verdict import Judged
+from monitor.core.verdicts import Verdicts
 from monitor.core.views import as_of
 from monitor.core.world import World
 
@@ -59,7 +60,7 @@ class Judge:
             )
         return found
 
-    def standing(self, container: ContainerRecord, view: NodeView) -> frozenset[PolicyKey]:
+    def _standing(self, container: ContainerRecord, view: NodeView) -> frozenset[PolicyKey]:
         """The expected policies that are surely still in force, told without judging each pair."""
         if not container.covered or view.incarnation is None:
             return NEVER
@@ -108,7 +109,23 @@ class Judge:
             expectation=self._world.expectation,
         )
 
-    def pairs(
+    def verdicts(
+        self, container: ContainerRecord, view: NodeView, *, spared: Judged | None, now: float
+    ) -> Verdicts:
+        """The policies that simply stand, and the verdicts of the other pairs.
+
+        `spared`: the verdict of all of them, where no evidence can move it.
+        """
+        standing = NEVER
+        if spared is not None:
+            judged = dict.fromkeys(container.expected.keys, spared)
+        else:
+            if not container.effect_first:
+                standing = self._standing(container, view)
+            judged = self._others(container, view, standing=standing, now=now)
+        return Verdicts(self.of_before_its_end(container, judged), standing=standing)
+
+    def _others(
         self,
         container: ContainerRecord,
         view: NodeView,
@@ -117,10 +134,13 @@ class Judge:
         now: float,
     ) -> dict[PolicyKey, Judged]:
         """The verdicts of the pairs that do not simply stand."""
-        if standing is NEVER and container.expected.members:
-            latest = self._stand(container, container.expected.members, view)
+        expected = container.expected
+        if standing is expected.members:
+            return {}
+        if standing is NEVER:
+            latest = self._stand(container, expected.members, view)
             if latest is not None:
-                return self._applied(container, container.expected.keys, view, latest=latest)
+                return self._applied(container, expected.keys, view, latest=latest)
         return self._each(container, view, standing=standing, now=now)
 
     def _each(
@@ -131,12 +151,16 @@ class Judge:
         standing: frozenset[PolicyKey],
         now: float,
     ) -> dict[PolicyKey, Judged]:
+        keys = container.expected.keys
         judged: dict[PolicyKey, Judged] = {}
         alike = bool(standing) and not container.uncovered
         silent = not standing and self._is_silent(container, view)
         plain = self._plain(container, view) if silent else NEVER
+        if plain and len(plain) == len(keys):
+            verdict = self.pair(container, self._world.policies[keys[0]], view, now=now)
+            return dict.fromkeys(keys, verdict)
         shared: Judged | None = None
-        for key in container.expected.keys:
+        for key in keys:
             if key in standing:
                 continue
             if shared is not None and key in plain:
@@ -269,12 +293,14 @@ class Judge:
         assert view.incarnation is not None
         plain, changed = self._plain_among(container.expected, view)
         started = container.started[0]
-        learned = view.incarnation.policies.keys() if view.phase == "ready" else plain
-        if changed <= started and plain <= learned:
+        waits = view.phase != "ready"
+        if changed <= started and (waits or view.incarnation.has_learned(plain)):
             return plain
-        policies = self._world.policies
+        policies, learned = self._world.policies, view.incarnation.policies
         return frozenset(
-            key for key in plain if policies[key].changed[1] <= started and key in learned
+            key
+            for key in plain
+            if policies[key].changed[1] <= started and (waits or key in learned)
         )
 
     def _plain_among(

@@ -160,7 +160,9 @@ def is_drawn(
     since, rewritten = first_rewrite(container, incarnation, behaviour)
     if rewritten == evidence.latest_write or since < evidence.previous_write < rewritten:
         return True
-    missed = any(p.policy == policy.key and p.verdict == "gap" for p in container.uncovered)
+    missed = any(
+        group.verdict == "gap" and policy.key in group.policies for group in container.uncovered
+    )
     return False if missed or evidence.previous_write <= since else None
 
 

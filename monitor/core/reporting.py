@@ -199,7 +199,7 @@ class Reporter:
             verdicts[container.verdict] = verdicts.get(container.verdict, 0) + 1
             if container.verdict == "pending":
                 since = min(
-                    (pair.since[1] for pair in container.uncovered if pair.since), default=now
+                    (group.since[1] for group in container.uncovered if group.since), default=now
                 )
                 ages.append(max(0.0, now - since))
         gaps_open, gaps_paging = self._ledger.gaps_open()

@@ -1,6 +1,6 @@
 """How long a container waited for its rules, and the stages of the way (design, section 4)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from monitor.core.circumstances import NodeView
 from monitor.core.containers import ContainerRecord
@@ -15,15 +15,15 @@ from monitor.core.verdict import Judged
 
 def delay_of(container: ContainerRecord, key: PolicyKey) -> Interval | None:
     """The protection delay of a pair, as far as it was timed."""
-    if key in container.delayed:
+    if container.delay is not None and key in container.delayed:
         return container.delay
-    return (container.delays or {}).get(key)
+    return container.delays.get(key) if container.delays else None
 
 
 def note_delays(
     container: ContainerRecord,
     view: NodeView,
-    judged: dict[PolicyKey, Judged],
+    judged: Mapping[PolicyKey, Judged],
     fresh: Iterable[PolicyKey],
     *,
     expectation: Expectation,

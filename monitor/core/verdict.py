@@ -1,8 +1,19 @@
 """The answer for one pair."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from monitor.core.model import Grade, Interval, Reason, Verdict
+
+SEVERITY: Final[dict[str, int]] = {
+    verdict: place
+    for place, verdict in enumerate(
+        ("gap", "lost", "unknown", "pending", "covered", "exempt", "unsupported", "excess")
+    )
+}
+SPARED: Final = frozenset({"covered", "exempt", "unsupported"})
+"""The verdicts that ask for nothing."""
 
 
 class Judged(Struct, frozen=True):

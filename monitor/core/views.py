@@ -49,7 +49,9 @@ class Views:
         if incarnation is not None and not followed:
             followed = node.follows(incarnation, now=now)
             self._plan(node, incarnation, phase, now=now)
-        unsettled = [since for resource, since in blind.items() if resource in SETTLING]
+        unsettled = None
+        if blind:
+            unsettled = min((blind[one] for one in SETTLING if one in blind), default=None)
         release = node.release(incarnation)
         return NodeView(
             node=node,
@@ -64,7 +66,7 @@ class Views:
             release=release,
             began=self._began,
             blind=blind,
-            unsettled_since=min(unsettled, default=None),
+            unsettled_since=unsettled,
             expired=self._is_shut_out(node),
             configured_at=self._world.configured_at,
             awaited={},
