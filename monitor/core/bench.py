@@ -75,6 +75,7 @@ class Bench:
         """Judge everything that is marked; yield what differs from before."""
         nodes = self._views.at(now)
         self._judge.convene()
+        self._joining.convene()
         dirty, self._world.dirty = self._world.dirty, {}
         for identity in dirty:
             container = self._world.containers.get(identity)
@@ -147,6 +148,7 @@ class Bench:
             verdicts.standing is container.expected.members
             and container.verdict == "covered"
             and container.announced is container.expected
+            and not container.residual
         )
 
     def _plan(self, container: ContainerRecord, verdicts: Verdicts, *, now: float) -> None:
@@ -390,7 +392,7 @@ class Bench:
         container, instant = self._over.pop(identity)
         if container.node not in self._world.nodes:
             return
-        view = self._views.at(now)[container.node]
+        view = self._views.of(container.node, now=now)
         if view.phase != "ready" or not view.followed:
             return
         waiting = [

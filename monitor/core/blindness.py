@@ -104,18 +104,20 @@ class Sources:
         self.by_name: dict[str, Source] = {}
         self.collections: dict[str, Source] = {}
         """Those of the API server's objects, by resource."""
+        self.turns = 0
+        """How many times one of them became blind or saw again."""
         self._blind: Mapping[str, float] | None = None
 
     def get(self, name: str) -> Source:
         """Return the source, blind since the start of observation if it is new."""
         found = self.by_name.get(name)
         if found is None:
-            found = Source(name=name, started=self.started, turned=self._forget_blind)
+            found = Source(name=name, started=self.started, turned=self._note_turn)
             self.by_name[name] = found
-            self._forget_blind()
             kind, _, resource = name.partition("/")
             if kind == "kubernetes":
                 self.collections[resource] = found
+            self._note_turn()
         return found
 
     def of(self, resource: str) -> Source:
@@ -135,7 +137,8 @@ class Sources:
             }
         return self._blind
 
-    def _forget_blind(self) -> None:
+    def _note_turn(self) -> None:
+        self.turns += 1
         self._blind = None
 
     def known(self, name: str) -> Source | None:

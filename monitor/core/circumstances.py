@@ -6,12 +6,10 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from monitor.core.defaults import Defaults
-from monitor.core.evidence import Incarnation, PolicyKey
+from monitor.core.evidence import Incarnation
 from monitor.core.model import Interval
 from monitor.core.nodes import NodeState, Phase
-from monitor.core.rollouts import Rollout
 from monitor.core.semantics import Behaviour
-from monitor.core.verdict import Judged
 
 Lost: TypeAlias = tuple[str, Interval, str]  # cause, since, what opened it
 
@@ -45,8 +43,6 @@ class NodeView(Struct, frozen=True):
     unsettled_since: float | None
     expired: bool
     configured_at: float
-    awaited: dict[PolicyKey, Judged]
-    rollouts: dict[str, Rollout | None]
 
     def was_seen_before(self, deadline: float) -> bool:
         """Whether the daemon was starting when it was last asked, and may be ready by now."""

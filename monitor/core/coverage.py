@@ -385,7 +385,7 @@ class Coverage:
         """Take what a daemon's health service says of its start."""
         self._world.sources.get(HEALTH).last_event = at
         node = self._world.node(answer.node)
-        node.health.take(answer, at=at)
+        node.take_health(answer, at=at)
         self._world.mark_node(node)
 
     def _report(self, report: Alert | Log, *, at: float) -> None:
@@ -418,10 +418,8 @@ class Coverage:
 
     def _release_of(self, alert: Alert) -> None:
         container = self._world.containers.get(alert.container_id)
-        incarnation = self._world.node(container.node).current() if container else None
-        if incarnation is not None and incarnation.alert_release != alert.release:
-            incarnation.alert_release = alert.release
-            incarnation.knowledge += 1
+        if container is not None:
+            self._world.node(container.node).learn_release(alert.release)
 
     # --- out ------------------------------------------------------------------------------------
 

@@ -81,10 +81,11 @@ class Expectation:
     def common(
         self, some: frozenset[PolicyKey], others: frozenset[PolicyKey]
     ) -> frozenset[PolicyKey]:
-        """What two sets share; equal questions get one object."""
+        """What two sets share; equal questions get one object, the first set where it is all."""
         if some is others:
             return some
         found = self._intersections.get((some, others))
         if found is None:
-            found = self._intersections[some, others] = some & others
+            found = some if some <= others else some & others
+            self._intersections[some, others] = found
         return found

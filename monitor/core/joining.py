@@ -1,6 +1,6 @@
 """Which incident a gap joins: the one of its cause in its scope, or the roll-out that opened it."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -11,6 +11,9 @@ from monitor.core.deadlines import Deadlines
 from monitor.core.policies import PolicyState
 from monitor.core.rollouts import Rollout, latest_rollout, leaves_at, opening_of, rollout_of
 from monitor.core.world import World
+
+if TYPE_CHECKING:
+    from monitor.core.model import Interval
 
 ROLLOUT: Final = "rollout"
 LIMIT_OF: Final = "rollout/"
@@ -42,6 +45,11 @@ class Joining:
         self._world = world
         self._deadlines = deadlines
         self._limit = limit
+        self._rollouts: dict[tuple[str, str, Interval], Rollout | None] = {}
+
+    def convene(self) -> None:
+        """Begin anew: what rolls out may have changed."""
+        self._rollouts = {}
 
     def belonging(
         self,
@@ -64,9 +72,10 @@ class Joining:
         return Belonging(cause=cause, scope=_scope(cause, policy, view), release=view.release)
 
     def _rollout(self, view: NodeView, opening: str, *, now: float) -> Rollout | None:
-        if opening not in view.rollouts:
-            view.rollouts[opening] = self._look(view, opening, now=now)
-        return view.rollouts[opening]
+        question = (view.node.name, opening, view.phase_since)
+        if question not in self._rollouts:
+            self._rollouts[question] = self._look(view, opening, now=now)
+        return self._rollouts[question]
 
     def _look(self, view: NodeView, opening: str, *, now: float) -> Rollout | None:
         """The roll-out behind an opening, while the node is within its limit."""

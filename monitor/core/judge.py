@@ -36,14 +36,18 @@ class Judge:
         self._ledger = ledger
         self._limits = limits
         self._around: dict[str, Surroundings] = {}
+        self._awaited: dict[tuple[str, PolicyKey], Judged] = {}
         self._plain_for: tuple[int, frozenset[str]] = (0, frozenset())
         self._plain_sets: dict[
             tuple[PolicySet, str | None], tuple[frozenset[PolicyKey], float]
         ] = {}
 
     def convene(self) -> None:
-        """Begin anew: what surrounds containers may have changed."""
-        self._around = {}
+        """Begin anew: what surrounds containers, or what their nodes await, may have changed."""
+        if self._around:
+            self._around = {}
+        if self._awaited:
+            self._awaited = {}
 
     def surroundings(self, container: ContainerRecord) -> Surroundings:
         """What holds for all pairs of a container at the instant that is being judged."""
@@ -153,7 +157,7 @@ class Judge:
     ) -> dict[PolicyKey, Judged]:
         keys = container.expected.keys
         judged: dict[PolicyKey, Judged] = {}
-        alike = bool(standing) and not container.uncovered
+        alike = bool(standing) and not container.uncovered and not container.pod.deleting
         silent = not standing and self._is_silent(container, view)
         plain = self._plain(container, view) if silent else NEVER
         if plain and len(plain) == len(keys):
@@ -166,7 +170,7 @@ class Judge:
             if shared is not None and key in plain:
                 judged[key] = shared
                 continue
-            known = view.awaited.get(key) if alike else None
+            known = self._awaited.get((container.node, key)) if alike else None
             if known is not None and known.since and known.since[0] >= container.started[1]:
                 judged[key] = known
                 continue
@@ -174,7 +178,7 @@ class Judge:
             verdict = self.pair(container, policy, view, now=now)
             judged[key] = self._still_open(container, view, key, verdict)
             if alike and self._is_awaited(container, view, key, verdict):
-                view.awaited[key] = verdict
+                self._awaited[container.node, key] = verdict
             if key in plain:
                 shared = verdict
         return judged

@@ -11,7 +11,7 @@ from monitor.core.health import Answers, HealthOfNode
 from monitor.core.instants import second_of
 from monitor.core.kubernetes import ContainerStatus, Node, Pod
 from monitor.core.marks import MarksOfNode
-from monitor.core.model import DaemonLine, Interval
+from monitor.core.model import DaemonLine, HealthAnswered, Interval
 from monitor.core.node_clock import NodeClock
 from monitor.core.overheard import Overheard
 from monitor.core.semantics import parse
@@ -91,10 +91,14 @@ def _daemon_set(pod: Pod) -> str | None:
 
 
 class NodeState:
-    """Everything known of one node."""
+    """Everything known of one node.
+
+    `version` counts what can have changed how the node is seen, but not lines about containers.
+    """
 
     def __init__(self, *, name: str, text: Source) -> None:
         self.name = name
+        self.version = 0
         self.node: Node | None = None
         self.marks = MarksOfNode()
         self.text = text
@@ -107,10 +111,17 @@ class NodeState:
         self.overheard: dict[tuple[str, int], Overheard] = {}
         self.health = HealthOfNode()
 
+    def observe(self, node: Node | None, *, since: float, at: float) -> None:
+        """Take the state of its object, which may be so since then; None if it was deleted."""
+        self.version += 1
+        self.node = node
+        self.marks.take(node, since=since, at=at)
+
     # --- the daemon's Pods --------------------------------------------------------------------
 
     def observe_daemon_pod(self, pod: Pod, *, at: float) -> DaemonPod:
         """Take the state of a daemon Pod bound here: its status ends and begins incarnations."""
+        self.version += 1
         known = self.daemon_pods.get(pod.metadata.uid)
         if known is None:
             known = self.daemon_pods[pod.metadata.uid] = DaemonPod(pod)
@@ -151,6 +162,7 @@ class NodeState:
 
     def forget_daemon_pod(self, uid: str, *, at: float) -> None:
         """A daemon Pod was deleted: its incarnations are over."""
+        self.version += 1
         pod = self.daemon_pods.get(uid)
         if pod is None or pod.deleted_at is not None:
             return
@@ -298,6 +310,11 @@ class NodeState:
             return answers
         return None if incarnation.last_pod_position or incarnation.overheard else answers
 
+    def take_health(self, answer: HealthAnswered, *, at: float) -> None:
+        """Take what a daemon's health service says of its start."""
+        self.version += 1
+        self.health.take(answer, at=at)
+
     def seen_starting(self, incarnation: Incarnation, *, now: float) -> float | None:
         """When its health service last said that it has not initialised, if that still counts."""
         answers = self.answers(incarnation)
@@ -360,6 +377,7 @@ class NodeState:
 
     def text_up(self, *, at: float, reason: str) -> None:
         """The output can be read again; whether something is missing, the next line tells."""
+        self.version += 1
         blind_since = self.text.since
         if not self.text.rise(at=at, reason=reason):
             return
@@ -370,6 +388,7 @@ class NodeState:
 
     def text_down(self, *, at: float, reason: str) -> None:
         """The output cannot be read."""
+        self.version += 1
         if not self.text.fall(at=at, reason=reason):
             return
         self.text_broke = reason not in ENDS
@@ -377,6 +396,7 @@ class NodeState:
             self._admit_hole(self.unresolved)
 
     def _admit_hole(self, hole: tuple[float, float]) -> None:
+        self.version += 1
         current = self._running()
         if current is not None and current.lines:
             current.holes.append(hole)
@@ -388,10 +408,10 @@ class NodeState:
         if incarnation is None:
             incarnation = self.incarnation(line.pod_uid, line.restart)
         if self.overheard and incarnation is self.latest():
+            self.version += 1
             self.overheard = {}
         if line.stamp <= incarnation.last_position:
-            if self.unresolved is not None and incarnation is self.latest():
-                self.unresolved = None
+            self._reread(incarnation)
             return None
         if incarnation.lines == 0:
             incarnation.pod = line.pod
@@ -407,7 +427,16 @@ class NodeState:
             return None
         if type(line.fact) in OF_ITS_LIFE:
             self._note_life(incarnation, line, at=at)
-        return incarnation, incarnation.fold(line, at)
+        subject = incarnation.fold(line, at)
+        if subject is None:
+            self.version += 1
+        return incarnation, subject
+
+    def _reread(self, incarnation: Incarnation) -> None:
+        """A line came again: so nothing is missing between it and what was read before."""
+        if self.unresolved is not None and incarnation is self.latest():
+            self.version += 1
+            self.unresolved = None
 
     def overhear(
         self, fact: facts.Fact, *, stamp: int, at: float
@@ -422,6 +451,7 @@ class NodeState:
             return None
         if running.running and self.clock.instant(stamp)[1] < running.running[0]:
             return None
+        self.version += 1
         if isinstance(fact, facts.LifecycleReported) and fact.phase in ENDING:
             running.end(self.clock.instant(stamp))
             return running, None
@@ -435,6 +465,7 @@ class NodeState:
         return heard.take(fact, clock=self.clock, stamp=stamp, at=at)
 
     def _open(self, incarnation: Incarnation, line: DaemonLine, *, at: float) -> None:
+        self.version += 1
         incarnation.first_seen = incarnation.first_seen or at
         incarnation.opened = facts.opens(line.fact)
         if not incarnation.opened:
@@ -478,6 +509,14 @@ class NodeState:
         )
 
     # --- the release --------------------------------------------------------------------------
+
+    def learn_release(self, release: str) -> None:
+        """Take what an alert says that its daemon runs."""
+        incarnation = self.current()
+        if incarnation is not None and incarnation.alert_release != release:
+            self.version += 1
+            incarnation.alert_release = release
+            incarnation.knowledge += 1
 
     def release(self, incarnation: Incarnation | None) -> str | None:
         """What its daemon runs, by the best source at hand; while none runs, what the last ran."""

@@ -1,7 +1,7 @@
 """What holds for all pairs of a node at one instant, looked up once for many judgements."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
@@ -21,9 +21,10 @@ SETTLING: Final = (
     "kubearmorpolicies",
     "kubearmorclusterpolicies",
 )
-
-
 TURN: Final = 0.001
+
+Stamp: TypeAlias = tuple[int, int, float, Mapping[str, str]]
+"""What a view of a node goes by, but for time: equal ones give equal views."""
 
 
 class Views:
@@ -34,13 +35,29 @@ class Views:
         self._deadlines = deadlines
         self._limits = limits
         self._began = began
+        self._kept: dict[str, tuple[Stamp, NodeView]] = {}
 
     def at(self, now: float) -> "Instant":
         """The nodes as they are at `now`."""
         return Instant(self, now=now)
 
+    def of(self, name: str, *, now: float) -> NodeView:
+        """One node at `now`: as it was seen before, if nothing can have changed since.
+
+        Time alone changes nothing where the daemon is ready and its output is read.
+        """
+        world, node = self._world, self._world.node(name)
+        stamp = (node.version, world.sources.turns, world.configured_at, world.config)
+        kept = self._kept.get(name)
+        if kept is not None and kept[0] == stamp:
+            return kept[1]
+        view = self.look(name, now=now)
+        if view.phase == "ready" and view.incarnation and node.could_have_read(view.incarnation):
+            self._kept[name] = (stamp, view)
+        return view
+
     def look(self, name: str, *, now: float) -> NodeView:
-        """One node at `now`."""
+        """One node at `now`, looked at anew."""
         node = self._world.node(name)
         phase, since = node.phase(now=now, start_assumed=self._limits.start_assumed)
         incarnation = node.current()
@@ -69,8 +86,6 @@ class Views:
             unsettled_since=unsettled,
             expired=self._is_shut_out(node),
             configured_at=self._world.configured_at,
-            awaited={},
-            rollouts={},
         )
 
     def _plan(self, node: NodeState, incarnation: Incarnation, phase: Phase, *, now: float) -> None:
@@ -126,7 +141,6 @@ def _as_it_was(view: NodeView, since: float) -> NodeView:
         followed=former.read_whole,
         release=release,
         behaviour=behaviour(release),
-        awaited={},
     )
 
 
@@ -141,5 +155,5 @@ class Instant:
     def __getitem__(self, name: str) -> NodeView:
         found = self._seen.get(name)
         if found is None:
-            found = self._seen[name] = self._views.look(name, now=self._now)
+            found = self._seen[name] = self._views.of(name, now=self._now)
         return found

@@ -447,8 +447,7 @@ class World:
     def _node(self, item: Node, *, at: float, deleted: bool, listed: bool) -> None:
         since = self._unseen_since("nodes", at=at, listed=listed)
         node = self.node(item.metadata.name)
-        node.node = None if deleted else item
-        node.marks.take(node.node, since=since, at=at)
+        node.observe(None if deleted else item, since=since, at=at)
         self.mark_node(node)
 
     def _daemon_set(self, item: DaemonSet, *, deleted: bool) -> None:
