@@ -334,13 +334,15 @@ class Bench:
         now: float,
     ) -> None:
         """Note which exposures this judgement ends."""
+        if not container.uncovered and not verdicts.tell_of_writes:
+            return
         judged = verdicts.by_policy
         if container.effects is not None:
             note_effects(container, judged, view, policies=self._world.policies)
         windows = list(
             ended_windows(
                 container,
-                judged,
+                verdicts,
                 view,
                 policies=self._world.policies,
                 let_go=lambda key: stopped_at(key, container, judged.get(key), world=self._world),

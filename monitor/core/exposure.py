@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from monitor.core.evidence import PolicyKey
     from monitor.core.policies import PolicyState
     from monitor.core.verdict import Judged
+    from monitor.core.verdicts import Verdicts
 
 Window: TypeAlias = tuple[Interval, Interval]
 
@@ -76,7 +77,7 @@ def exposure_of(container: "ContainerRecord", *, at: float | None = None) -> Int
 
 def ended_windows(
     container: "ContainerRecord",
-    judged: "Mapping[PolicyKey, Judged]",
+    verdicts: "Verdicts",
     view: "NodeView",
     *,
     policies: "Mapping[PolicyKey, PolicyState]",
@@ -87,7 +88,9 @@ def ended_windows(
 
     `let_go` tells when a pair stopped to be one that counts, if that can be told.
     """
-    yield from _written_windows(container, judged, view, policies=policies)
+    judged = verdicts.by_policy
+    if verdicts.tell_of_writes:
+        yield from _written_windows(container, judged, view, policies=policies)
     for group in container.uncovered:
         if group.verdict not in EXPOSED or group.since is None:
             continue

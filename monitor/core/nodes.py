@@ -271,7 +271,9 @@ class NodeState:
     def past(self) -> list[Incarnation]:
         """The incarnations that ended, the latest first."""
         ended = [self._as_heard(i) for i in self.incarnations.values() if i.ended is not None]
-        return sorted(ended, key=self._rank, reverse=True)
+        if len(ended) > 1:
+            ended.sort(key=self._rank, reverse=True)
+        return ended
 
     def ending(self, identity: tuple[str, int]) -> tuple[str, Interval] | None:
         """Why and when that incarnation ended; None while it runs."""

@@ -246,7 +246,8 @@ class PolicyState:
         return Learned(position=line.position, at=line.at, certain=lines[-1].number >= edits)
 
     def _first_event_of(self, generation: int) -> Event:
-        return next(event for event in self.events if event.generation == generation)
+        generations = [event.generation for event in self.events]
+        return self.events[generations.index(generation)]
 
     def _about_this_object(self, line: LearnedLine, clock: NodeClock) -> bool:
         """A line older than the object is about an earlier one of the same name."""

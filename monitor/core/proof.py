@@ -124,9 +124,10 @@ class Proof(Attachment):
     @cached_property
     def _lost_with(self) -> Incarnation | None:
         """The incarnation with whose end it was lost."""
-        if self._has_regained():
+        former = self._former()
+        if not former or self._has_regained():
             return None
-        for incarnation in self._former():
+        for incarnation in former:
             ended = incarnation.ended
             if self._was_covered_by(incarnation) and outlives(incarnation):
                 return None

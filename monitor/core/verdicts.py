@@ -41,9 +41,14 @@ class Verdicts:
             return self.by_policy.keys()
         return [key for key, answer in self.by_policy.items() if id(answer) in those]
 
+    @property
+    def tell_of_writes(self) -> bool:
+        """Whether it is known of a pair when its rules were written."""
+        return any(answer.written is not None for answer in self.distinct)
+
     def written(self) -> dict[PolicyKey, Interval]:
         """When the rules of each pair were written, of those where that is known."""
-        if all(answer.written is None for answer in self.distinct):
+        if not self.tell_of_writes:
             return {}
         return {
             key: answer.written
