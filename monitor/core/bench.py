@@ -29,7 +29,6 @@ from monitor.core.model import (
     Interval,
     PolicySetState,
 )
-from monitor.core.nodes import NodeState
 from monitor.core.pairs import pair_state
 from monitor.core.propagation import Propagation
 from monitor.core.timing import container_timing, delay_of, note_delays, proof_timing
@@ -222,14 +221,15 @@ class Bench:
             self._exposed(container, view, key, judged[key], now=now)
             for key in verdicts.where(_is_exposed)
         ]
-        yield from self._ledger.update(
-            container,
-            exposed,
-            healed=healed,
-            unsure=container.effect_first or (),
-            let_go=lambda gap: let_go_at(gap, container, judged, world=self._world, now=now),
-            now=now,
-        )
+        if exposed or self._ledger.holds(container.id):
+            yield from self._ledger.update(
+                container,
+                exposed,
+                healed=healed,
+                unsure=container.effect_first or (),
+                let_go=lambda gap: let_go_at(gap, container, judged, world=self._world, now=now),
+                now=now,
+            )
         yield from self._arrivals(container, judged)
         before = (container.verdict, container.cause, container.uncovered)
         container.verdict, container.cause = verdicts.worst()
@@ -368,13 +368,14 @@ class Bench:
         self, container: ContainerRecord, instant: Interval, nodes: Instant, *, now: float
     ) -> Iterator[Announcement]:
         self._deadlines.drop(container.id)
-        view = nodes[container.node]
         if container.pod.deleting:
-            self.termination_seconds += self._unprotected_end(container, view.node, instant)
+            self.termination_seconds += self._unprotected_end(container, instant)
         elif container.verdict == "pending" and not (container.timed or container.recovering):
-            self._await_lines(container, view, instant, now=now)
-        exposure = container.exposure or Exposure()
-        self.exposed_seconds += exposure.add((since, instant) for since in open_since(container))
+            self._await_lines(container, nodes[container.node], instant, now=now)
+        exposed = open_since(container)
+        if exposed:
+            exposure = container.exposure or Exposure()
+            self.exposed_seconds += exposure.add((since, instant) for since in exposed)
         self._propagation.forget(container.id, container.node, container.expected.keys)
         yield from self._ledger.update(container, (), healed={}, ended=instant, now=now)
         yield ContainerGone(
@@ -413,12 +414,14 @@ class Bench:
         if waiting:
             yield from self._ledger.missed(container, waiting, until=instant, now=now)
 
-    @staticmethod
-    def _unprotected_end(container: ContainerRecord, node: NodeState, instant: Interval) -> float:
+    def _unprotected_end(self, container: ContainerRecord, instant: Interval) -> float:
         """Seconds between the daemon's letting go of a terminating container and its end (F29)."""
+        if not container.covered:
+            return 0.0
+        node = self._world.node(container.node)
         incarnation = node.current()
         evidence = incarnation.container(container.id) if incarnation else None
-        if evidence is None or not evidence.removed or not container.covered:
+        if evidence is None or not evidence.removed:
             return 0.0
         return sum(difference(instant, node.clock.instant(evidence.removed))) / 2
 

@@ -145,9 +145,11 @@ class Judge:
             latest = self._stand(container, expected.members, view)
             if latest is not None:
                 return self._applied(container, expected.keys, view, latest=latest)
-        return self._each(container, view, standing=standing, now=now)
+        if standing:
+            return self._beside(container, view, standing=standing, now=now)
+        return self._each(container, view, now=now)
 
-    def _each(
+    def _beside(
         self,
         container: ContainerRecord,
         view: NodeView,
@@ -155,30 +157,36 @@ class Judge:
         standing: frozenset[PolicyKey],
         now: float,
     ) -> dict[PolicyKey, Judged]:
-        keys = container.expected.keys
+        """The verdicts of the pairs beside those that stand: mostly of one policy, which is new."""
+        alike = not container.uncovered and not container.pod.deleting
         judged: dict[PolicyKey, Judged] = {}
-        alike = bool(standing) and not container.uncovered and not container.pod.deleting
-        silent = not standing and self._is_silent(container, view)
-        plain = self._plain(container, view) if silent else NEVER
-        if plain and len(plain) == len(keys):
-            verdict = self.pair(container, self._world.policies[keys[0]], view, now=now)
-            return dict.fromkeys(keys, verdict)
-        shared: Judged | None = None
-        for key in keys:
-            if key in standing:
-                continue
-            if shared is not None and key in plain:
-                judged[key] = shared
-                continue
+        for key in sorted(container.expected.members - standing):
             known = self._awaited.get((container.node, key)) if alike else None
             if known is not None and known.since and known.since[0] >= container.started[1]:
                 judged[key] = known
                 continue
-            policy = self._world.policies[key]
-            verdict = self.pair(container, policy, view, now=now)
+            verdict = self.pair(container, self._world.policies[key], view, now=now)
             judged[key] = self._still_open(container, view, key, verdict)
             if alike and self._is_awaited(container, view, key, verdict):
                 self._awaited[container.node, key] = verdict
+        return judged
+
+    def _each(
+        self, container: ContainerRecord, view: NodeView, *, now: float
+    ) -> dict[PolicyKey, Judged]:
+        """The verdicts of all pairs: mostly of a container of which nothing is heard yet."""
+        keys, policies = container.expected.keys, self._world.policies
+        plain = self._plain(container, view) if self._is_silent(container, view) else NEVER
+        if plain and len(plain) == len(keys):
+            return dict.fromkeys(keys, self.pair(container, policies[keys[0]], view, now=now))
+        judged: dict[PolicyKey, Judged] = {}
+        shared: Judged | None = None
+        for key in keys:
+            if shared is not None and key in plain:
+                judged[key] = shared
+                continue
+            verdict = self.pair(container, policies[key], view, now=now)
+            judged[key] = self._still_open(container, view, key, verdict)
             if key in plain:
                 shared = verdict
         return judged
@@ -195,7 +203,7 @@ class Judge:
         if spared is not None:
             judged = dict.fromkeys(container.expected.keys, spared)
         else:
-            judged = self._each(container, view, standing=NEVER, now=now)
+            judged = self._each(container, view, now=now)
         return self.of_before_its_end(container, judged)
 
     def of_before_its_end(

@@ -85,8 +85,10 @@ class Propagation:
 
     def forget(self, container: str, node: str, policies: Iterable[PolicyKey]) -> None:
         """A container ended or expects those policies no longer."""
+        waiting = self._waiting.get(node)
+        if waiting is None:
+            return
         gone = set(policies)
-        waiting = self._waiting.get(node, {})
         for revision in [revision for revision in waiting if revision[0] in gone]:
             containers = waiting[revision][1]
             containers.discard(container)

@@ -4,7 +4,7 @@ A container has many policies and most of them share one answer, so questions ab
 asked of the answers that differ.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeAlias
 
 from monitor.core.causes import rank
@@ -20,10 +20,11 @@ Alike: TypeAlias = tuple[Verdict, str | None, Interval | None]
 class Verdicts:
     """What was judged of a container: the policies that simply stand, and every other pair.
 
-    `distinct` are the answers that differ.
+    `distinct` are the answers that differ; `tell_of_writes`: whether one says when rules were
+    written.
     """
 
-    __slots__ = ("by_policy", "distinct", "standing")
+    __slots__ = ("by_policy", "distinct", "standing", "tell_of_writes")
 
     def __init__(
         self, by_policy: Mapping[PolicyKey, Judged], *, standing: frozenset[PolicyKey] = NEVER
@@ -31,20 +32,19 @@ class Verdicts:
         self.by_policy = by_policy
         self.standing = standing
         self.distinct = _distinct(by_policy.values())
+        self.tell_of_writes = False
+        for answer in self.distinct:
+            if answer.written is not None:
+                self.tell_of_writes = True
 
     def where(self, holds: Callable[[Judged], bool]) -> Collection[PolicyKey]:
         """The policies for whose answers that holds, in their order."""
+        if len(self.distinct) == 1:
+            return self.by_policy.keys() if holds(self.distinct[0]) else ()
         those = {id(answer) for answer in self.distinct if holds(answer)}
         if not those:
             return ()
-        if len(those) == len(self.distinct):
-            return self.by_policy.keys()
         return [key for key, answer in self.by_policy.items() if id(answer) in those]
-
-    @property
-    def tell_of_writes(self) -> bool:
-        """Whether it is known of a pair when its rules were written."""
-        return any(answer.written is not None for answer in self.distinct)
 
     def written(self) -> dict[PolicyKey, Interval]:
         """When the rules of each pair were written, of those where that is known."""
@@ -70,24 +70,15 @@ class Verdicts:
 
     def uncovered(self, expected: PolicySet) -> tuple[Uncovered, ...]:
         """What is kept of the pairs that are not covered; `expected` lends its keys."""
-        if all(answer.verdict in SPARED for answer in self.distinct):
-            return ()
-        groups: dict[Alike, Collection[PolicyKey]] = {}
         if len(self.distinct) == 1:
-            groups[_alike(self.distinct[0])] = self.by_policy.keys()
-        else:
-            groups = self._grouped()
-        return tuple(
-            Uncovered(policies=_shared(keys, expected), verdict=verdict, cause=cause, since=since)
-            for (verdict, cause, since), keys in groups.items()
-        )
-
-    def _grouped(self) -> dict[Alike, Collection[PolicyKey]]:
+            only = self.distinct[0]
+            asks = only.verdict not in SPARED
+            return (_uncovered(_alike(only), self.by_policy, expected),) if asks else ()
         groups: dict[Alike, list[PolicyKey]] = {}
         for key, answer in self.by_policy.items():
             if answer.verdict not in SPARED:
                 groups.setdefault(_alike(answer), []).append(key)
-        return {**groups}
+        return tuple([_uncovered(alike, keys, expected) for alike, keys in groups.items()])
 
 
 def _distinct(answers: Collection[Judged]) -> tuple[Judged, ...]:
@@ -102,10 +93,12 @@ def _alike(judged: Judged) -> Alike:
     return judged.verdict, judged.cause, judged.since
 
 
-def _shared(keys: Collection[PolicyKey], expected: PolicySet) -> tuple[PolicyKey, ...]:
-    """The keys as a tuple: the set's own where they are the same, as there are many containers."""
+def _uncovered(alike: Alike, keys: Iterable[PolicyKey], expected: PolicySet) -> Uncovered:
+    verdict, cause, since = alike
     own = tuple(keys)
-    return expected.keys if own == expected.keys else own
+    # There are many containers, so what they can share they do.
+    policies = expected.keys if own == expected.keys else own
+    return Uncovered(policies=policies, verdict=verdict, cause=cause, since=since)
 
 
 def _gravity(judged: Judged) -> tuple[int, int]:
