@@ -18,7 +18,6 @@ from tests.rig.wait import eventually
 
 SYSTEM = "kubearmor"
 SECONDS = 60.0
-KUBELET_PAUSE = 1.0
 POLICY_PAUSE = 1.6
 """Seconds between policies of different scenarios: those handled at once are a finding."""
 
@@ -116,8 +115,6 @@ class RealCluster:
         namespace, _, name = step.pod.partition("/")
         await self.cluster.admin.delete(PODS, name, namespace=namespace, grace=0)
         await self._until(namespace, name, None)
-        # What the fake kubelet is about to tell of it would be told of the next Pod of that name.
-        await asyncio.sleep(KUBELET_PAUSE)
 
     @perform.register
     async def _(self, step: steps.Recreate) -> None:

@@ -25,6 +25,7 @@ from tests.rig.api import (
 from tests.rig.containers import container_id
 from tests.rig.kafka import Broker
 from tests.rig.kubernetes import ControlPlane
+from tests.rig.layout import STAGES
 from tests.rig.ports import free_ports
 from tests.rig.processes import Child, ServerFailed
 from tests.rig.prometheus import Prometheus, promtool
@@ -150,6 +151,22 @@ async def test_a_pod_ends_by_itself_when_it_is_told_to(
         return bool(pod["status"].get("phase") == "Succeeded")
 
     assert await eventually(ended, within=15)
+
+
+async def test_a_status_is_refused_that_was_meant_for_an_earlier_pod_of_the_name(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    """What the kubelets' patches rely on: each carries the uid of the Pod that it is about."""
+    admin = control_plane.admin
+    await admin.create(free_standing_pod("one", namespace=namespace))
+    (running,) = await control_plane.running_pods(namespace=namespace, count=1)
+    other = "00000000-0000-4000-8000-000000000000"
+    ended = {"metadata": {"uid": other}, "status": {"phase": "Succeeded"}}
+    with pytest.raises(ApiError, match="uid|UID"):
+        await admin.patch(PODS, "one", ended, namespace=namespace, subresource="status")
+    after = await admin.get(PODS, "one", namespace=namespace)
+    assert after["status"] == running["status"]
+    assert STAGES.read_text().count("uid: {{ .metadata.uid | Quote }}") == 4
 
 
 async def test_init_containers_end_and_native_sidecars_run(
