@@ -57,7 +57,7 @@ from monitor.core.world import World
 
 EVERYTHING: Final = "*"
 UNDECIDED: Final = (facts.ContainerRegistered, facts.RulesUpdating)
-UNTELLING: Final = (facts.Irrelevant, facts.Unrecognised, facts.PodSeen, facts.EventsLost)
+UNTELLING: Final = (facts.Irrelevant, facts.Unrecognised, facts.PodSeen)
 FINDINGS: Final = "?findings"
 FINDINGS_EVERY: Final = 30.0
 """Seconds between two looks for findings: they say nothing that cannot wait."""
@@ -257,14 +257,15 @@ class Coverage:
         """Mark what a line that names no container can have changed."""
         if isinstance(fact, facts.Unrecognised):
             self._unknown_line(node, incarnation)
-        elif isinstance(fact, facts.EventsLost):
             return
+        if isinstance(fact, facts.EventsLost):
+            self._mark_unknown(node)
             return
         self._mark_host_by(fact, node, incarnation)
-        if isinstance(fact, facts.PodSeen):
-            self._mark_pod(fact, incarnation)
-        elif isinstance(fact, DECISIVE):
+        if isinstance(fact, DECISIVE) or incarnation.handles_its_first_pod:
             self._world.mark_node(node)
+        elif isinstance(fact, facts.PodSeen):
+            self._mark_pod(fact, incarnation)
         elif not self._is_judged_by_lines(node, incarnation):
             return
         elif isinstance(fact, facts.PolicyLearned):
@@ -281,6 +282,11 @@ class Coverage:
             self._world.mark_network(node.name)
         else:
             self._world.mark_host(node.name)
+
+    def _mark_unknown(self, node: NodeState) -> None:
+        """Why nothing is known of a container may be another reason now."""
+        unknown = (one for one in node.containers.values() if one.verdict == "unknown")
+        self._world.dirty.update(dict.fromkeys(container.id for container in unknown))
 
     def _unknown_line(self, node: NodeState, incarnation: Incarnation) -> None:
         release = node.release(incarnation) or "unknown"
@@ -385,8 +391,8 @@ class Coverage:
         """Take what a daemon's health service says of its start."""
         self._world.sources.get(HEALTH).last_event = at
         node = self._world.node(answer.node)
-        node.take_health(answer, at=at)
-        self._world.mark_node(node)
+        if node.take_health(answer, at=at):
+            self._world.mark_node(node)
 
     def _report(self, report: Alert | Log, *, at: float) -> None:
         feed = "alerts" if isinstance(report, Alert) else "logs"

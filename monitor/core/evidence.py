@@ -162,6 +162,7 @@ class Incarnation:
         self.pods: dict[tuple[str, str], array[int]] = {}
         self.last_pod_at = 0.0
         self.pods_since = 0.0
+        self.first_pod_position = 0
         self.last_pod_position = 0
         self.last_of_kind: dict[str, LearnedLine] = {}
         self.containers: dict[str, ContainerEvidence] = {}
@@ -191,6 +192,11 @@ class Incarnation:
     def read_whole(self) -> bool:
         """Whether its output was read from the first line on without a hole."""
         return self.opened and not self.holes
+
+    @property
+    def handles_its_first_pod(self) -> bool:
+        """Whether its latest line is the first about a Pod: so it has started."""
+        return self.first_pod_position == self.last_position
 
     @property
     def last_hole(self) -> float | None:
@@ -385,6 +391,8 @@ class Incarnation:
         if at - self.last_pod_at >= QUEUE_IS_MOVING:
             self.pods_since = at
         self.last_pod_at, self.last_pod_position = at, position
+        if not self.first_pod_position:
+            self.first_pod_position = position
         if fact.action == "deleted":
             self.pods.pop(key, None)
             return

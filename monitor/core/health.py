@@ -36,12 +36,14 @@ class Answers:
         self.served: float | None = None
         self.starting: float | None = None
 
-    def take(self, *, serving: bool, at: float) -> None:
-        """Keep the first answer that it serves, the last that it does not."""
+    def take(self, *, serving: bool, at: float) -> bool:
+        """Keep the first answer that it serves, the last that it does not; whether it is such."""
+        before = (self.served, self.starting)
         if serving:
             self.served = at if self.served is None else min(self.served, at)
         else:
             self.starting = at if self.starting is None else max(self.starting, at)
+        return before != (self.served, self.starting)
 
     def since(self, began: float) -> "Answers | None":
         """The answers that can be of a daemon that began then; None if there is none.
@@ -85,15 +87,15 @@ class HealthOfNode:
     def __init__(self) -> None:
         self._answers: dict[Identity, Answers] = {}
 
-    def take(self, answer: HealthAnswered, *, at: float) -> None:
-        """Keep an answer that was received at `at`."""
+    def take(self, answer: HealthAnswered, *, at: float) -> bool:
+        """Keep an answer that was received at `at`; whether it says anything new."""
         identity = (answer.pod_uid, answer.restart)
         answers = self._answers.get(identity)
         if answers is None:
             answers = self._answers[identity] = Answers()
             while len(self._answers) > ANSWERS_KEPT:
                 del self._answers[next(iter(self._answers))]
-        answers.take(serving=answer.serving, at=at)
+        return answers.take(serving=answer.serving, at=at)
 
     def of(self, identity: Identity, *, began: float) -> Answers | None:
         """The answers of an incarnation that began then, None for none."""

@@ -312,10 +312,10 @@ class NodeState:
             return answers
         return None if incarnation.last_pod_position or incarnation.overheard else answers
 
-    def take_health(self, answer: HealthAnswered, *, at: float) -> None:
-        """Take what a daemon's health service says of its start."""
+    def take_health(self, answer: HealthAnswered, *, at: float) -> bool:
+        """Take what a daemon's health service says of its start; whether it is anything new."""
         self.version += 1
-        self.health.take(answer, at=at)
+        return self.health.take(answer, at=at)
 
     def seen_starting(self, incarnation: Incarnation, *, now: float) -> float | None:
         """When its health service last said that it has not initialised, if that still counts."""
@@ -490,7 +490,7 @@ class NodeState:
             elif fact.phase in ENDING:
                 incarnation.end(self.clock.instant(line.stamp, at=at))
                 incarnation.terminated = True
-        elif not incarnation.opened and not incarnation.initialized:
+        elif not incarnation.opened and incarnation.initialized_at is None:
             incarnation.initialized_at = incarnation.running or (0.0, at)
 
     def has_address(self, address: str) -> bool:

@@ -46,7 +46,7 @@ BLOCKING: Final = (BLOCK_APT, BLOCK_YUM)
 ACTIONS: Final = (
     "pod", "pod", "cluster policy", "policy", "touch", "edit", "remove policy", "namespace",
     "relabel", "annotate", "restart container", "terminate", "delete", "kill", "replace", "act",
-    "ask",
+    "ask", "chatter",
 )  # fmt: skip
 
 LAG: Final = 10.0
@@ -254,6 +254,11 @@ class Life:
     def _ask(self, one: int, _other: int) -> None:
         """A node's daemon is asked whether it serves."""
         self.story.serves(NODES[one % 2])
+
+    def _chatter(self, one: int, other: int) -> None:
+        """A daemon says something unheard of, or that events were lost: neither is about rules."""
+        said = ("Something that no release says", "Lost Perf Events Count : 7")
+        self.story.say(said[other % 2], node=NODES[one % 2])
 
     def _name(self) -> str:
         self.names += 1

@@ -2,6 +2,7 @@
 
 import pytest
 
+from monitor.core.model import CoverageState
 from tests.core.stories import (
     AUDIT_APT,
     BLOCK_APT,
@@ -390,3 +391,20 @@ def test_events_that_the_daemon_lost_since_the_container_started_may_have_proved
     story.down("text/node-a", *FEEDS)
     story.wait(15)
     assert story.verdict(pod) == verdict
+
+
+def test_that_events_were_lost_is_told_of_what_is_unknown() -> None:
+    story = ready()
+    story.learn(story.cluster_policy())
+    pod = story.pod()
+    story.wait(1)
+    story.down("text/node-a", *FEEDS)
+    story.wait(15)
+    story.up("text/node-a")
+    story.configure_namespaces("shop")
+    story.wait(15)
+    assert story.verdict(pod) == "unknown source-outage"
+    story.say("Lost Perf Events Count : 7", level="WARN")
+    assert story.verdict(pod) == "unknown dropped"
+    told = [one for one in story.announced if isinstance(one, CoverageState)]
+    assert (told[-1].pod, told[-1].verdict, told[-1].cause) == (pod.name, "unknown", "dropped")

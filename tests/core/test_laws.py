@@ -170,6 +170,15 @@ def test_the_order_does_not_matter_in_thousands_of_histories(
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 @given(release=RELEASES, steps=STEPS, stream=st.integers(0, 11), length=st.integers(0, 60))
+@example(
+    release="v1.5.7",
+    steps=[
+        ("pod", 0, 0, 0.01), ("cluster policy", 0, 0, 0.01),
+        ("terminate", 0, 0, 0.01), ("cluster policy", 0, 0, 0.01),
+    ],
+    stream=0,
+    length=2,
+)  # fmt: skip
 def test_the_end_of_a_stream_delivered_again_changes_nothing(
     release: str, steps: list[Step], stream: int, length: int
 ) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, convert
 
@@ -195,6 +195,14 @@ def announced_otherwise(report: Report) -> list[tuple[str, str, str]]:
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(release=RELEASES, steps=HISTORIES, loss=LOSSES)
+@example(
+    release="v1.5.7",
+    steps=[
+        ("cluster policy", 0, 0, 0.3), ("policy", 1, 2, 0.3), ("pod", 0, 2, 15.0),
+        ("pod", 3, 3, 0.3), ("pod", 0, 0, 0.01), ("kill", 0, 0, 0.01),
+    ],
+    loss=Loss(stream=6, first=21, length=16, returns=False),
+)  # fmt: skip
 def test_at_every_moment_a_container_was_announced_as_its_worst_pair(
     release: str, steps: list[Step], loss: Loss
 ) -> None:

@@ -162,7 +162,7 @@ async def test_a_status_is_refused_that_was_meant_for_an_earlier_pod_of_the_name
     (running,) = await control_plane.running_pods(namespace=namespace, count=1)
     other = "00000000-0000-4000-8000-000000000000"
     ended = {"metadata": {"uid": other}, "status": {"phase": "Succeeded"}}
-    with pytest.raises(ApiError, match="uid|UID"):
+    with pytest.raises(ApiError, match=r"uid|UID"):
         await admin.patch(PODS, "one", ended, namespace=namespace, subresource="status")
     after = await admin.get(PODS, "one", namespace=namespace)
     assert after["status"] == running["status"]
