@@ -46,6 +46,7 @@ from monitor.core.semantics import behaviour
 
 STRANGERS_KEPT: Final = 10_000
 DELETED_KEPT: Final = 4_096
+BURIED_KEPT: Final = 16_384
 ANNOTATIONS: Final = "kubearmor-"
 LabelsKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -88,6 +89,7 @@ class World:
         self.policies_changed = 0.0
         """When a policy was last seen to change."""
         self._objects: dict[Resource, dict[str, Object]] = {}
+        self._buried: dict[str, None] = {}
 
     @property
     def policies(self) -> dict[PolicyKey, PolicyState]:
@@ -112,6 +114,8 @@ class World:
     def change(self, resource: Resource, event: str, item: Object, *, at: float) -> None:
         """Take one event about one object."""
         self._take(resource, event, item, at=at, listed=False)
+        if event == "DELETED":
+            self._bury_uid(item.metadata.uid)
         if self._changed_policies:
             self._reconsider_policies()
 
@@ -145,16 +149,24 @@ class World:
         former = known.get(uid)
         if former is not None and not listed and is_older(item.metadata, former.metadata):
             return False
+        if former is None and uid in self._buried:
+            return False
         if deleted:
             return known.pop(uid, None) is not None
         known[uid] = item
         return former != item
 
+    def _bury_uid(self, uid: str) -> None:
+        """What was deleted never comes back under its uid: an older event of it says nothing."""
+        self._buried[uid] = None
+        if len(self._buried) > BURIED_KEPT:
+            del self._buried[next(iter(self._buried))]
+
     # --- Pods and containers --------------------------------------------------------------------
 
     def _pod(self, pod: Pod, *, at: float, deleted: bool, listed: bool) -> None:
         state = self.pods.get(pod.metadata.uid)
-        if state is not None and not listed and 0 < version_of(pod.metadata) < state.version:
+        if self._is_past(state, pod, listed=listed):
             return
         if deleted:
             if state is not None:
@@ -185,6 +197,12 @@ class World:
             if switched or relabelled:
                 self._reconsider(state, at=at, switched=switched, listed=listed)
         self._containers(state, pod, at=at)
+
+    def _is_past(self, state: PodState | None, pod: Pod, *, listed: bool) -> bool:
+        """Whether a later state of the Pod is known, or its end."""
+        if state is None:
+            return pod.metadata.uid in self._buried
+        return not listed and 0 < version_of(pod.metadata) < state.version
 
     def _labels_of(self, pod: Pod, *, former: Labels | None) -> Labels:
         labels = pod.metadata.labels or {}

@@ -179,6 +179,24 @@ def test_the_order_does_not_matter_in_thousands_of_histories(
     stream=0,
     length=2,
 )  # fmt: skip
+@example(
+    release="v1.6.4",
+    steps=[
+        ("pod", 0, 1, 2.0), ("cluster policy", 3, 6, 0.01),
+        ("remove policy", 4, 2, 70.0), ("annotate", 0, 6, 15.0),
+    ],
+    stream=1,
+    length=19,
+)  # fmt: skip
+@example(
+    release="v1.6.4",
+    steps=[
+        ("pod", 3, 3, 0.3), ("cluster policy", 4, 6, 0.01),
+        ("delete", 4, 0, 70.0), ("namespace", 0, 4, 70.0),
+    ],
+    stream=11,
+    length=10,
+)  # fmt: skip
 def test_the_end_of_a_stream_delivered_again_changes_nothing(
     release: str, steps: list[Step], stream: int, length: int
 ) -> None:
