@@ -326,7 +326,7 @@ class Coverage:
         return self._world.shares_names(container)
 
     def _mark_policy(self, node: NodeState, key: PolicyKey) -> None:
-        shared = key[2] in self._world.ambiguous_names()
+        shared = key[2] in self._world.policy_history.ambiguous_names()
         for container in node.containers.values():
             touched = key in container.expected.members or container.residual
             if touched or (shared and self._world.shares_names(container)):

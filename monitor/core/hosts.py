@@ -42,7 +42,7 @@ class Hosts:
     def settle(self, *, now: float) -> None:
         """Judge everything that is marked."""
         marked, self._world.marked_hosts = self._world.marked_hosts, {}
-        if not self._world.host_policies:
+        if not self._world.policy_history.of_hosts:
             if self._counted:
                 self._forget_all()
             return
@@ -72,7 +72,10 @@ class Hosts:
 
     def pairs(self, views: Iterable[NodeView], *, now: float) -> dict[str, tuple[PairState, ...]]:
         """By node, every policy that is expected there or in force, sorted."""
-        if not self._world.host_policies and not self._world.deleted_host_policies:
+        if (
+            not self._world.policy_history.of_hosts
+            and not self._world.policy_history.deleted_of_hosts
+        ):
             return {}
         names = self._host_names()
         return {view.node.name: self._pairs(view, names, now=now) for view in views}
@@ -96,7 +99,7 @@ class Hosts:
     ) -> Iterator[tuple[PolicyState, Judged]]:
         if view.node.node is None:
             return
-        for policy in self._world.host_policies:
+        for policy in self._world.policy_history.of_hosts:
             selected = self._selected(policy, view, names)
             if is_expected(policy, view, selected):
                 yield policy, judge_host(policy, view, selected, limits=self._limits, now=now)
@@ -104,11 +107,11 @@ class Hosts:
     def _excess(self, view: NodeView, names: Mapping[str, int]) -> Iterator[PolicyState]:
         if view.node.node is None:
             return
-        for policy in self._world.host_policies:
+        for policy in self._world.policy_history.of_hosts:
             selected = self._selected(policy, view, names)
             if not is_expected(policy, view, selected) and is_in_excess(policy, view):
                 yield policy
-        for policy in self._world.deleted_host_policies:
+        for policy in self._world.policy_history.deleted_of_hosts:
             if is_in_excess(policy, view, deleted=True):
                 yield policy
 

@@ -56,8 +56,8 @@ class Judge:
         if found is None:
             found = self._around[namespace] = Surroundings(
                 namespace_created=self._world.namespaces.get(namespace),
-                ambiguous=self._world.ambiguous_names(),
-                deleted_names=self._world.deleted_names,
+                ambiguous=self._world.policy_history.ambiguous_names(),
+                deleted_names=self._world.policy_history.deleted_names,
                 defaults=Defaults(
                     annotations=self._world.settings.get(namespace, {}), config=self._world.config
                 ),
@@ -211,7 +211,7 @@ class Judge:
     ) -> dict[PolicyKey, Judged]:
         """Without the policies that came after the deletion of its Pod, which froze what was."""
         since = container.pod.deleting_since
-        if since is None or self._world.policies_changed < since:
+        if since is None or self._world.policy_history.changed_at < since:
             return judged
         policies = self._world.policies
         return {key: one for key, one in judged.items() if policies[key].changed[1] <= since}
@@ -322,7 +322,7 @@ class Judge:
 
         Worked out once for all containers that expect the set, until a policy changes.
         """
-        ambiguous = self._world.ambiguous_names()
+        ambiguous = self._world.policy_history.ambiguous_names()
         kept_for = (self._world.expectation.version, ambiguous)
         if kept_for != self._plain_for:
             self._plain_for, self._plain_sets = kept_for, {}
@@ -363,9 +363,9 @@ class Judge:
 
     def _namesakes(self, container: ContainerRecord, policy: PolicyState) -> Namesakes:
         """Those that share its name: a daemon confuses them, an alert does not tell them apart."""
-        if policy.name not in self._world.ambiguous_names():
+        if policy.name not in self._world.policy_history.ambiguous_names():
             return ALONE
-        bearers = tuple(self._world.named(policy.name))
+        bearers = tuple(self._world.policy_history.named(policy.name))
         return Namesakes(
             bearers=bearers,
             others=tuple(

@@ -43,7 +43,7 @@ def stopped_at(
     `judged`: what the pair is now; None if it is no pair any more.
     """
     if key not in world.policies:
-        former = world.deleted_policies.get(key)
+        former = world.policy_history.deleted.get(key)
         return former.deleted_at if former is not None else None
     pod = container.pod
     if judged is None:

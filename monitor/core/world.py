@@ -40,12 +40,12 @@ from monitor.core.kubernetes import (
 )
 from monitor.core.model import Interval
 from monitor.core.nodes import DAEMON_LABEL, NodeState
-from monitor.core.policies import CONTAINER_KINDS, NETWORK_POLICY, PolicyState, kind_of
+from monitor.core.policies import CONTAINER_KINDS, PolicyState
+from monitor.core.policy_history import PolicyHistory
 from monitor.core.rollouts import Fleet
 from monitor.core.semantics import behaviour
 
 STRANGERS_KEPT: Final = 10_000
-DELETED_KEPT: Final = 4_096
 BURIED_KEPT: Final = 16_384
 ANNOTATIONS: Final = "kubearmor-"
 LabelsKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
@@ -67,8 +67,7 @@ class World:
         self.settings: dict[str, Mapping[str, str]] = {}
         """What annotations of KubeArmor's say of namespaces: postures, visibility."""
         self.fleet = Fleet()
-        self.deleted_policies: dict[PolicyKey, PolicyState] = {}
-        self.deleted_names: dict[str, float] = {}
+        self.policy_history = PolicyHistory(self.expectation.policies)
         self.config: dict[str, str] = {}
         self.is_configured = False
         self.configured_at = 0.0
@@ -76,18 +75,11 @@ class World:
         self.dirty: dict[str, None] = {}
         self.marked_at = started
         self.marked_hosts: dict[str, None] = {}
-        self.host_policies: tuple[PolicyState, ...] = ()
-        self.deleted_host_policies: tuple[PolicyState, ...] = ()
-        self._has_network_policies = False
         self.host_effects: dict[tuple[str, str], Effects] = {}
         self.host_names: dict[str, str] = {}
         self._early_effects: dict[str, Effects] = {}
         self.ended: list[tuple[ContainerRecord, Interval]] = []
         self._labels: WeakValueDictionary[LabelsKey, Labels] = WeakValueDictionary()
-        self._ambiguous: frozenset[str] | None = None
-        self._changed_policies: set[PolicyKey] = set()
-        self.policies_changed = 0.0
-        """When a policy was last seen to change."""
         self._objects: dict[Resource, dict[str, Object]] = {}
         self._buried: dict[str, None] = {}
 
@@ -116,7 +108,7 @@ class World:
         self._take(resource, event, item, at=at, listed=False)
         if event == "DELETED":
             self._bury_uid(item.metadata.uid)
-        if self._changed_policies:
+        if isinstance(item, Policy):
             self._reconsider_policies()
 
     def _take(
@@ -129,7 +121,7 @@ class World:
         if not self._is_news(resource, item, deleted=deleted, listed=listed):
             return
         if isinstance(item, Policy):
-            self._policy(resource, item, at=at, deleted=deleted, listed=listed)
+            self.policy_history.take(resource, item, at=at, deleted=deleted, listed=listed)
         elif isinstance(item, Namespace):
             self._namespace(item, at=at, deleted=deleted)
         elif isinstance(item, Node):
@@ -322,73 +314,24 @@ class World:
             container=container.name,
         )
 
-    def ambiguous_names(self) -> frozenset[str]:
-        """The names that a namespaced and a cluster policy share, or shared (dossier 5.6)."""
-        if self._ambiguous is None:
-            names: dict[str, set[str]] = {}
-            for kind, _namespace, name in (*self.policies, *self.deleted_policies):
-                names.setdefault(name, set()).add(kind)
-            both = set(CONTAINER_KINDS)
-            self._ambiguous = frozenset(name for name, kinds in names.items() if both <= kinds)
-        return self._ambiguous
-
     def shares_names(self, container: ContainerRecord) -> bool:
         """Whether a policy that the container should have has a namesake of the other kind."""
-        names = self.ambiguous_names()
+        names = self.policy_history.ambiguous_names()
         return bool(names) and any(name in names for _, _, name in container.expected.keys)
-
-    def named(self, name: str) -> Iterator[PolicyState]:
-        """The policies of that name; a deleted one only where none took its place."""
-        for key, policy in (self.deleted_policies | self.policies).items():
-            if key[2] == name and key[0] in CONTAINER_KINDS:
-                yield policy
 
     # --- policies -------------------------------------------------------------------------------
 
-    def _policy(
-        self, resource: Resource, item: Policy, *, at: float, deleted: bool, listed: bool
-    ) -> None:
-        kind = kind_of(resource)
-        assert kind is not None
-        key = (kind, item.metadata.namespace, item.metadata.name)
-        known = self.policies.get(key)
-        same = known is not None and known.uid == item.metadata.uid
-        if deleted:
-            if known is None or not same:
-                return
-            known.deleted_at = at
-            self._bury(self.policies.pop(key), at=at)
-        elif known is not None and same:
-            if not known.modify(item, at=at, listed=listed):
-                return
-        else:
-            if known is not None:
-                self._bury(known, at=at)
-            state = self.policies[key] = PolicyState(kind=kind, policy=item, at=at, listed=listed)
-            if key in self.deleted_policies:
-                state.succeed(self.deleted_policies[key], at=at)
-        self._changed_policies.add(key)
-        self.policies_changed = max(self.policies_changed, at)
-
-    def _bury(self, policy: PolicyState, *, at: float) -> None:
-        """Remember a policy that was deleted: a daemon may go on listing it."""
-        self.deleted_policies.pop(policy.key, None)
-        self.deleted_policies[policy.key] = policy
-        self.deleted_names[policy.name] = at
-        while len(self.deleted_policies) > DELETED_KEPT:
-            oldest = self.deleted_policies.pop(next(iter(self.deleted_policies)))
-            self.deleted_names.pop(oldest.name, None)
-
     def _reconsider_policies(self) -> None:
         """Policies came, went or were revised: ask each container once what it should have now."""
-        changed, self._changed_policies = self._changed_policies, set()
+        changed = self.policy_history.settle()
+        if not changed:
+            return
         keys = frozenset(key for key in changed if key[0] in CONTAINER_KINDS)
         if len(keys) < len(changed):
-            self._host_policy_changed()
+            self.marked_hosts.update(dict.fromkeys(self.nodes))
         if not keys:
             return
         self.expectation.changed()
-        self._ambiguous = None
         namespaces = {namespace for _kind, namespace, _name in keys}
         for container in self.containers.values():
             if "" in namespaces or container.pod.namespace in namespaces:
@@ -406,17 +349,6 @@ class World:
         if not keys.isdisjoint(container.covered):
             kept = container.expected.members - keys
             container.covered = self.expectation.common(container.covered, kept)
-
-    def _host_policy_changed(self) -> None:
-        def ordered(policies: dict[PolicyKey, PolicyState]) -> list[PolicyState]:
-            return [policies[key] for key in sorted(policies) if key[0] not in CONTAINER_KINDS]
-
-        self.host_policies = tuple(ordered(self.policies))
-        self.deleted_host_policies = tuple(
-            policy for policy in ordered(self.deleted_policies) if policy.key not in self.policies
-        )
-        self._has_network_policies = any(p.kind == NETWORK_POLICY for p in self.host_policies)
-        self.marked_hosts.update(dict.fromkeys(self.nodes))
 
     def report_host_effect(self, place: str, kind: str, effect: Effect, updated: float) -> None:
         """Keep what an alert says of a host; `place` is its name, or `daemon:NODE`."""
@@ -510,17 +442,17 @@ class World:
     def mark_all(self) -> None:
         """All containers and hosts may have another verdict."""
         self.dirty.update(dict.fromkeys(self.containers))
-        if self.host_policies:
+        if self.policy_history.of_hosts:
             self.marked_hosts.update(dict.fromkeys(self.nodes))
 
     def mark_host(self, name: str) -> None:
         """The host policies of a node may have another verdict."""
-        if self.host_policies and name in self.nodes:
+        if self.policy_history.of_hosts and name in self.nodes:
             self.marked_hosts[name] = None
 
     def mark_network(self, name: str) -> None:
         """The network policies of a node may have another verdict."""
-        if self._has_network_policies:
+        if self.policy_history.has_network_policies:
             self.mark_host(name)
 
     def lingering(self, container: ContainerRecord) -> Iterator[PolicyState]:
@@ -528,7 +460,7 @@ class World:
         incarnation = self.node(container.node).current()
         if incarnation is None:
             return
-        for key, policy in self.deleted_policies.items():
+        for key, policy in self.policy_history.deleted.items():
             lines = incarnation.policies.get(key)
             listed = lines is not None and lines[-1].action != "deleted"
             if listed and key not in self.policies and self.selects(policy, container):

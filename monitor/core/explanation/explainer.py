@@ -75,7 +75,7 @@ class Explainer:
         gaps = self._ledger.gaps_of(container.id)
         owned = {gap.incident for gap in gaps}
         setting = Setting(
-            policies=self._world.deleted_policies | self._world.policies,
+            policies=self._world.policy_history.deleted | self._world.policies,
             namespaces=self._world.namespaces,
         )
         pairs = tuple(

@@ -76,7 +76,10 @@ class NodeExplainer:
     def _pair(self, state: PairState, view: NodeView, *, at: float) -> PairExplanation:
         policies = {
             policy.key: policy
-            for policy in (*self._world.deleted_host_policies, *self._world.host_policies)
+            for policy in (
+                *self._world.policy_history.deleted_of_hosts,
+                *self._world.policy_history.of_hosts,
+            )
         }
         policy = policies[state.kind, state.namespace, state.name]
         pair = self._hosts.pair(policy, view, now=at)
@@ -109,7 +112,7 @@ class NodeExplainer:
         """The policies that a reader would expect on the node, and KubeArmor does not."""
         if view.node.node is None:
             return
-        for policy in self._world.host_policies:
+        for policy in self._world.policy_history.of_hosts:
             if policy.key in told:
                 continue
             meant = _meanings(self._hosts.pair(policy, view, now=at), attached=False)

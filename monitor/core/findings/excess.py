@@ -27,7 +27,7 @@ def findings(world: World, *, now: float) -> Iterator[Found]:
 
 def _stale(world: World, *, now: float) -> Iterator[Found]:
     """Deleted policies that daemons go on listing though they could have learned of it (F32)."""
-    for key, policy in world.deleted_policies.items():
+    for key, policy in world.policy_history.deleted.items():
         deleted = policy.deleted_at
         if deleted is None or key in world.policies or now - deleted < STALE_AFTER:
             continue

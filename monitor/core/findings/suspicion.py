@@ -111,7 +111,10 @@ def _refuted(
         return []
     expected = [world.policies[key] for key in container.expected.keys]
     changed = [policy.changed[1] for policy in world.policies.values()]
-    settled = max([container.started[1], *changed, *world.deleted_names.values()]) + SETTLED_AFTER
+    settled = (
+        max([container.started[1], *changed, *world.policy_history.deleted_names.values()])
+        + SETTLED_AFTER
+    )
     began = incarnation.running[1] if incarnation.running else incarnation.first_seen
     settled = max(settled, began)
     return [
