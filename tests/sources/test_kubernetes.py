@@ -434,8 +434,9 @@ async def test_a_kind_that_is_not_installed_is_a_state_and_its_installation_is_n
     missing = answer(status=404, body=b"404 page not found\n", content_type="text/plain")
     stage.api.on(path, missing, missing, page([], version="1"))
     await stage.start(Collection("kubearmorpolicies"))
-    await becomes(lambda: stage.clock.sleepers == (60.0,))
+    await becomes(lambda: len(stage.intake.observations) == 2)
     absent = list(stage.intake.observations)
+    await becomes(lambda: stage.clock.sleepers == (60.0,))
     await passes(stage.clock, lambda: len(stage.intake.observations) == 4)
 
     nothing = Listed("kubearmorpolicies", ())
