@@ -321,7 +321,7 @@ class Coverage:
 
     def _is_intricate(self, container: ContainerRecord) -> bool:
         """Whether a write can also take from it what it has, or tell since when it has it."""
-        if container.effect_first or container.pod.former_labels:
+        if container.effect_first or container.frozen is not None or container.pod.former_labels:
             return True
         return self._world.shares_names(container)
 

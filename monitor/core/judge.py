@@ -244,7 +244,8 @@ class Judge:
 
         While one waits, the pair is still not covered; while one is blind, nobody knows.
 
-        But a daemon that started since and whose output is not read may have closed it.
+        But a daemon that started since and whose output is not read may have closed it; and a gap
+        that was announced only after its Pod's deletion was none when that began.
         """
         if judged.verdict in {"gap", "lost"} and view.blind:
             return self._unless_unseen(container, view, key, judged)
@@ -254,7 +255,8 @@ class Judge:
             return judged
         reference = self._world.policies[key].reference
         found = self._ledger.open_with(container.id, reference, opening=judged.opening)
-        if found is None:
+        since = container.pod.deleting_since
+        if found is None or (since is not None and found.announced > since):
             return judged
         gap, opening = found.gap, found.opening
         if judged.verdict == "unknown":

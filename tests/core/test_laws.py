@@ -110,6 +110,21 @@ LOST_IN_DELETION: Final[list[Step]] = [
     ("terminate", 1, 2, 2.0),
     ("kill", 4, 3, 0.3),
 ]
+PUSHED_BEFORE_DELETION: Final[list[Step]] = [
+    ("cluster policy", 0, 3, 2.0),
+    ("pod", 0, 6, 70.0),
+    ("policy", 5, 7, 0.01),
+    ("policy", 6, 2, 70.0),
+    ("terminate", 0, 0, 70.0),
+]
+SILENT_UNTIL_DELETION: Final[list[Step]] = [
+    ("cluster policy", 0, 2, 70.0),
+    ("policy", 7, 3, 70.0),
+    ("pod", 2, 3, 0.01),
+    ("pod", 3, 1, 0.3),
+    ("terminate", 7, 0, 15.0),
+    ("remove policy", 7, 4, 0.3),
+]
 
 
 def _assert_alike(
@@ -129,6 +144,8 @@ def _assert_alike(
 @settings(max_examples=ORDERS, deadline=None, derandomize=True)
 @given(release=RELEASES, steps=STEPS, picks=PICKS, after=TURNS)
 @example(release="v1.5.7", steps=LOST_IN_DELETION, picks=[2, 4, 0, 3], after=22)
+@example(release="v1.6.4", steps=PUSHED_BEFORE_DELETION, picks=[3], after=41)
+@example(release="v1.5.7", steps=SILENT_UNTIL_DELETION, picks=[4, 7, 6, 2, 5, 3, 1], after=39)
 def test_the_order_of_the_sources_does_not_matter(
     aspect: Aspect, release: str, steps: list[Step], picks: list[int], after: int
 ) -> None:
