@@ -44,8 +44,6 @@ class Proof(Attachment):
 
     def _fell_with_a_namesake(self, proof: float) -> bool:
         """Whether a namesake was changed or deleted since, and may have taken its place."""
-        if self.policy.name not in self.surroundings.ambiguous:
-            return False
         proven = self._instant(int(proof * 1e9))[0]
         deleted = self.surroundings.deleted_names.get(self.policy.name)
         return (deleted is not None and proven <= deleted) or any(
@@ -145,12 +143,9 @@ class Proof(Attachment):
         return past[[one.identity for one in past].index(present.identity) + 1 :]
 
     def _has_regained(self) -> bool:
-        """Whether the present daemon had it in force again, until the container ended."""
+        """Whether the present daemon had it in force again, whatever became of it since."""
         incarnation = self.view.incarnation
-        evidence = incarnation.container(self.container.id) if incarnation else None
-        if incarnation is None or evidence is None or not evidence.has_stopped:
-            return False
-        if not self.policy.rules.enforced:
+        if incarnation is None or not self.policy.rules.enforced:
             return False
         learned = self.policy.learned(incarnation, self.view.node.clock)
         return has_reached(self.container, self.policy, incarnation, learned)

@@ -525,3 +525,25 @@ def test_a_contradiction_does_not_outlive_the_daemon() -> None:
     story.boot()
     story.write(pod)
     assert story.verdict(pod) == "covered applied"
+
+
+def test_rules_that_the_next_daemon_takes_away_are_another_loss() -> None:
+    story = ready()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = covered(story)
+    story.wait(20)
+    story.kill()
+    story.wait(1)
+    story.revive()
+    story.boot()
+    story.learn(policy)
+    story.write(pod)
+    story.wait(20)
+    story.strip(pod)
+    story.wait(5)
+    assert story.verdict(pod) == "lost rules-removed"
+    assert story.gaps() == [
+        "closed lost daemon-down shop/cart/app",
+        "open lost rules-removed shop/cart/app",
+    ]
