@@ -341,15 +341,13 @@ class NodeState:
         return began_of(incarnation)[1] + AWAITED
 
     def follows(self, incarnation: Incarnation, *, now: float) -> bool:
-        """Whether all that it can have done was seen.
+        """Whether all that it can have done was seen although its output is not read whole.
 
-        So it is where its output is read whole, or is awaited since the one before ended, and where
-        it has done nothing yet because it is still starting. What messages tell of it meanwhile
-        does not make it one that is not read.
+        So it is where the output is awaited since the one before ended, and where it has done
+        nothing yet because it is still starting. What messages tell of it meanwhile does not make
+        it one that is not read.
         """
         unheard = self.incarnations[incarnation.identity]
-        if self.could_have_read(unheard):
-            return True
         if self.seen_starting(incarnation, now=now) is not None:
             return True
         if unheard.lines or unheard.holes or not self.text.outages:

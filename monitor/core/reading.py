@@ -79,16 +79,13 @@ def _kept(
         found = "none"
     if found == "resumed" or is_later or not evidence.map_is_live:
         return found
-    unread = policy.is_told_unread(incarnation)
-    if relabelled is None and not policy.kept and not unread:
-        return found
     if not _was_selected(container, policy, evidence.write_at):
         return found
     basis = incarnation.basis(evidence, container.pod.key)
     known = (policy.learned(incarnation, clock), policy.learned_before(incarnation, clock))
     if any(each and not each.awaits and each.position < basis for each in known):
         return "doubtful"
-    if not unread or evidence.is_incomplete:
+    if not policy.is_told_unread(incarnation) or evidence.is_incomplete:
         return found
     is_as_before = relabelled is None and not policy.kept
     resumed = _after_hole(incarnation, evidence, knows=True)

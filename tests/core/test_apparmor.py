@@ -141,3 +141,18 @@ def test_a_line_about_one_replica_ends_the_waiting_of_all() -> None:
     update(story, first)
     assert story.core.statistics(story.now).coverage_containers["covered"] == 2
     assert story.verdict(second) == "covered applied"
+
+
+def test_a_profile_dates_what_an_alert_proved_before_its_line_was_read() -> None:
+    story = enforcing()
+    policy = story.cluster_policy()
+    story.learn(policy)
+    pod = confined(story)
+    story.wait(1)
+    story.alert(pod)
+    assert story.verdict(pod) == "covered proven"
+    story.wait(1)
+    story.say(f"Updated 3 security rule(s) to {pod.path}/{PROFILE}", ago=1.5)
+    delay = story.pair(pod, policy).delay_seconds
+    assert delay is not None
+    assert 0.4 < delay[1] < 0.6

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from monitor.core.evidence import POD_LINES_KEPT
 from tests.core.stories import BLOCK_YUM, PodOf, PolicyOf, Story, covered, ready
 
 WEB = {"selector": {"matchLabels": {"app": "web"}}}
@@ -536,6 +537,20 @@ def test_a_container_that_lost_the_namesake_with_its_labels_gets_the_cluster_pol
         story.learn(story.policy(name, namespace="pay"))
         story.intend(pod)
         story.wait(20)
+
+
+def test_other_labels_make_no_difference_to_a_name_however_often_they_change() -> None:
+    story = ready()
+    pod, _ = labelled(story)
+    cluster = joined(story, pod)
+    for number in range(2 * POD_LINES_KEPT):
+        story.relabel(pod, app="web", track=str(number))
+        story.see(pod)
+        story.wait(20)
+    assert [story.verdict(pod, cluster, container) for container in ("app", "side")] == [
+        "gap name-collision",
+        "gap name-collision",
+    ]
 
 
 def test_a_cluster_policy_is_not_taken_for_attached_where_the_list_may_have_its_namesake() -> None:

@@ -599,3 +599,20 @@ def test_a_policy_that_was_touched_for_months_is_judged_as_ever() -> None:
     assert story.verdict(pod) == "pending"
     story.keep_touching(story.policies[0], pod, times=700)
     assert story.verdict(pod) == "covered applied"
+
+
+def test_a_list_has_the_labels_with_which_the_daemon_first_saw_the_pod() -> None:
+    story = ready(release="v1.5.7")
+    pod = story.pod(labels={"app": "web"})
+    story.wait(1)
+    story.relabel(pod, app="db")
+    story.wait(1)
+    story.register(pod)
+    story.see(pod)
+    story.intend(pod)
+    story.wait(5)
+    policy = story.policy("guard", labels={"app": "db"})
+    story.learn(policy)
+    story.push(pod)
+    story.wait(15)
+    assert story.verdict(pod, policy) == "covered applied"

@@ -189,6 +189,35 @@ def test_where_the_output_is_read_whole_it_alone_counts(*, serving: bool) -> Non
     assert story.verdict(pod) == "covered applied"
 
 
+def test_a_start_that_is_read_needs_no_answer_to_be_a_gap() -> None:
+    story = listening()
+    story.cluster_policy()
+    story.until(0)
+    pod = story.pod()
+    story.daemon()
+    story.begin()
+    story.until(8)
+    story.serves(serving=False)
+    story.until(12)
+    assert story.verdict(pod) == "gap daemon-starting"
+
+
+def test_a_daemon_that_serves_and_handles_pods_became_ready_in_the_hole_before() -> None:
+    story = listening()
+    story.cluster_policy()
+    story.until(0)
+    pod = story.pod()
+    story.daemon()
+    story.begin()
+    story.down("text/node-a")
+    story.until(5)
+    story.serves()
+    story.up("text/node-a")
+    story.learn(*story.policies)
+    story.write(pod)
+    assert story.verdict(pod) == "covered applied"
+
+
 def test_a_daemon_that_was_read_handling_pods_has_started_whatever_it_answers() -> None:
     story, pod = unread()
     story.until(5)

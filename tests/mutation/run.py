@@ -35,6 +35,7 @@ SLOW: Final = frozenset(
         "test_partial.py",
         "test_restored.py",
         "test_rollouts.py",
+        "test_views.py",
     }
 )
 FIRST: Final[dict[str, tuple[str, ...]]] = {
