@@ -5,6 +5,7 @@ marks in `dirty` the containers whose verdict can be another now. A list replace
 from it was deleted while nobody looked.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -81,7 +82,7 @@ class World:
         self.ended: list[tuple[ContainerRecord, Interval]] = []
         self._labels: WeakValueDictionary[LabelsKey, Labels] = WeakValueDictionary()
         self._objects: dict[Resource, dict[str, Object]] = {}
-        self._buried: dict[str, None] = {}
+        self._buried: OrderedDict[str, None] = OrderedDict()
 
     @property
     def policies(self) -> dict[PolicyKey, PolicyState]:
@@ -152,7 +153,7 @@ class World:
         """What was deleted never comes back under its uid: an older event of it says nothing."""
         self._buried[uid] = None
         if len(self._buried) > BURIED_KEPT:
-            del self._buried[next(iter(self._buried))]
+            self._buried.popitem(last=False)
 
     # --- Pods and containers --------------------------------------------------------------------
 
