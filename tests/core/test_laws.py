@@ -18,7 +18,6 @@ PICKS: Final = st.lists(st.integers(0, 4), max_size=80)
 TURNS: Final = st.integers(0, 250)
 AFTERWARDS: Final = 600.0
 EXAMPLES: Final = 60
-ORDERS: Final = 200
 
 
 def lived(release: str, steps: Sequence[Step]) -> Life:
@@ -141,7 +140,7 @@ def _assert_alike(
 
 
 @pytest.mark.parametrize("aspect", ALWAYS)
-@settings(max_examples=ORDERS, deadline=None, derandomize=True)
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 @given(release=RELEASES, steps=STEPS, picks=PICKS, after=TURNS)
 @example(release="v1.5.7", steps=LOST_IN_DELETION, picks=[2, 4, 0, 3], after=22)
 @example(release="v1.6.4", steps=PUSHED_BEFORE_DELETION, picks=[3], after=41)
@@ -154,7 +153,7 @@ def test_the_order_of_the_sources_does_not_matter(
 
 
 @pytest.mark.parametrize("aspect", IN_TIME)
-@settings(max_examples=ORDERS, deadline=None, derandomize=True)
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 @given(release=RELEASES, steps=STEPS, picks=PICKS, after=TURNS)
 def test_what_is_over_does_not_depend_on_the_order_either(
     aspect: Aspect, release: str, steps: list[Step], picks: list[int], after: int

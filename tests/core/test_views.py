@@ -9,6 +9,8 @@ from monitor.core.views import Views
 from tests.core.histories import STEPS, Life, Step, begun
 from tests.core.losses import Loss
 
+pytestmark = pytest.mark.thorough
+
 LOSSES = st.builds(
     Loss,
     stream=st.integers(0, 7),
