@@ -395,6 +395,7 @@ class Bench:
         container, instant = self._over.pop(identity)
         if container.node not in self._world.nodes:
             return
+        self._joining.convene()
         view = self._views.of(container.node, now=now)
         if view.phase != "ready" or not view.followed:
             return
