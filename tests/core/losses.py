@@ -1,8 +1,9 @@
 """Histories of which a piece was not heard: a source was down, and what it had to say is gone."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from hypothesis import strategies as st
 from msgspec import Struct
 
 from monitor.core.model import Changed, Listed, SourceDown, SourceUp
@@ -58,3 +59,12 @@ def _back(name: str, heard: Sequence[Heard]) -> list[Heard]:
                 del objects[one.object.metadata.uid]
     assert resource is not None
     return [rises, (at, Listed(resource, tuple(objects.values())))]
+
+
+LOSSES: Final = st.builds(
+    Loss,
+    stream=st.integers(0, 11),
+    first=st.integers(0, 120),
+    length=st.integers(0, 60),
+    returns=st.booleans(),
+)

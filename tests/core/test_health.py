@@ -12,7 +12,17 @@ from tests.core.stories import PodOf, Story, covered, listening, ready
 
 def unread(*, settings: Settings | None = None) -> tuple[Story, PodOf]:
     """A daemon and a container to be protected start at second 0; the daemon is not read."""
-    story = listening(text=False, feeds=False, settings=settings)
+    return _started(listening(text=False, feeds=False, settings=settings))
+
+
+def starting() -> tuple[Story, PodOf]:
+    """The same, but the daemon's output is read from its first line on."""
+    story, pod = _started(listening())
+    story.begin()
+    return story, pod
+
+
+def _started(story: Story) -> tuple[Story, PodOf]:
     story.cluster_policy()
     story.until(0)
     pod = story.pod()
@@ -173,12 +183,7 @@ def test_when_it_had_initialised_lies_between_the_answers(
 
 @pytest.mark.parametrize("serving", [True, False])
 def test_where_the_output_is_read_whole_it_alone_counts(*, serving: bool) -> None:
-    story = listening()
-    story.cluster_policy()
-    story.until(0)
-    pod = story.pod()
-    story.daemon()
-    story.begin()
+    story, pod = starting()
     story.serves(serving=serving)
     story.until(30)
     assert story.verdict(pod) == "gap daemon-starting"
@@ -190,12 +195,7 @@ def test_where_the_output_is_read_whole_it_alone_counts(*, serving: bool) -> Non
 
 
 def test_a_start_that_is_read_needs_no_answer_to_be_a_gap() -> None:
-    story = listening()
-    story.cluster_policy()
-    story.until(0)
-    pod = story.pod()
-    story.daemon()
-    story.begin()
+    story, pod = starting()
     story.until(8)
     story.serves(serving=False)
     story.until(12)
@@ -203,12 +203,7 @@ def test_a_start_that_is_read_needs_no_answer_to_be_a_gap() -> None:
 
 
 def test_a_daemon_that_serves_and_handles_pods_became_ready_in_the_hole_before() -> None:
-    story = listening()
-    story.cluster_policy()
-    story.until(0)
-    pod = story.pod()
-    story.daemon()
-    story.begin()
+    story, pod = starting()
     story.down("text/node-a")
     story.until(5)
     story.serves()
@@ -231,12 +226,7 @@ def test_a_daemon_that_was_read_handling_pods_has_started_whatever_it_answers() 
 
 
 def test_so_has_one_whose_output_has_a_hole_where_it_became_ready() -> None:
-    story = listening()
-    story.cluster_policy()
-    story.until(0)
-    pod = story.pod()
-    story.daemon()
-    story.begin()
+    story, pod = starting()
     story.down("text/node-a")
     asked(story, serving=False, until=19)
     assert story.verdict(pod) == "gap daemon-starting"

@@ -1,6 +1,6 @@
 """Laws that hold for every history (design, section 3: facts merge)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -9,7 +9,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from monitor.core.model import CoverageState, DaemonLine, Gap, Incident, Report
-from tests.core.histories import BLOCKING, RULES, STEPS, Life, Step, ending, interleaved, repeated
+from tests.core.histories import (
+    BLOCKING,
+    RULES,
+    STEPS,
+    Heard,
+    Life,
+    Step,
+    ending,
+    interleaved,
+    repeated,
+)
 
 Aspect = Callable[[Report], object]
 
@@ -101,6 +111,16 @@ def sources(report: Report) -> object:
 
 ALWAYS: Final = (verdicts, instants, open_gaps, nodes, sources)
 IN_TIME: Final = (times, ended_gaps)
+
+
+def assert_it_ends_alike(life: Life, otherwise: Iterable[Heard]) -> None:
+    """A history that is heard otherwise ends with the same report."""
+    heard = life.story.history
+    started, until = heard[0][0], life.story.now
+    assert (
+        ending(otherwise, started=started, until=until).report
+        == ending(heard, started=started, until=until).report
+    )
 
 
 LOST_IN_DELETION: Final[list[Step]] = [
@@ -219,11 +239,7 @@ def test_the_end_of_a_stream_delivered_again_changes_nothing(
     life = lived(release, steps)
     heard = life.story.history
     twice = repeated(heard, stream=stream, length=length, head=life.head)
-    started, until = heard[0][0], life.story.now
-    assert (
-        ending(twice, started=started, until=until).report
-        == ending(heard, started=started, until=until).report
-    )
+    assert_it_ends_alike(life, twice)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
@@ -232,11 +248,7 @@ def test_lines_said_twice_change_nothing(release: str, steps: list[Step]) -> Non
     life = lived(release, steps)
     heard = life.story.history
     twice = [one for one in heard for _ in range(1 + isinstance(one[1], DaemonLine))]
-    started, until = heard[0][0], life.story.now
-    assert (
-        ending(twice, started=started, until=until).report
-        == ending(heard, started=started, until=until).report
-    )
+    assert_it_ends_alike(life, twice)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)

@@ -528,16 +528,12 @@ def test_a_contradiction_does_not_outlive_the_daemon() -> None:
 
 
 def test_rules_that_the_next_daemon_takes_away_are_another_loss() -> None:
-    story = ready()
-    policy = story.cluster_policy()
-    story.learn(policy)
-    pod = covered(story)
-    story.wait(20)
+    story, pod = protected()
     story.kill()
     story.wait(1)
     story.revive()
     story.boot()
-    story.learn(policy)
+    story.learn(*story.policies)
     story.write(pod)
     story.wait(20)
     story.strip(pod)

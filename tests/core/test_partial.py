@@ -27,7 +27,7 @@ from tests.core.histories import (
     begun,
     ending,
 )
-from tests.core.losses import Loss
+from tests.core.losses import LOSSES, Loss
 from tests.core.stories import RESOURCE_OF
 
 pytestmark = pytest.mark.thorough
@@ -44,13 +44,6 @@ HISTORIES: Final = st.tuples(st.integers(0, 3), UNEVEN_STEPS).map(
         ("pod", 3, 3, 0.3),
         *drawn[1],
     ]
-)
-LOSSES: Final = st.builds(
-    Loss,
-    stream=st.integers(0, 11),
-    first=st.integers(0, 120),
-    length=st.integers(0, 60),
-    returns=st.booleans(),
 )
 GRADES: Final = (None, "inferred", "applied", "proven")
 FAILED: Final = ("gap", "lost")

@@ -7,17 +7,9 @@ from hypothesis import strategies as st
 from monitor.core.circumstances import NodeView
 from monitor.core.views import Views
 from tests.core.histories import STEPS, Life, Step, begun
-from tests.core.losses import Loss
+from tests.core.losses import LOSSES, Loss
 
 pytestmark = pytest.mark.thorough
-
-LOSSES = st.builds(
-    Loss,
-    stream=st.integers(0, 7),
-    first=st.integers(0, 40),
-    length=st.integers(0, 20),
-    returns=st.booleans(),
-)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
